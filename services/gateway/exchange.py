@@ -1,0 +1,393 @@
+"""The journey of one request as types: a value can only be made by the step it proves.
+
+    Submission → Admitted → Governed → Grounded → Generated → Released… | Denied
+
+Each type holds the one before it, so a stage cannot be left out without a type error. This module
+imports the standard library only; vendors' shapes end at the edges (adapters and HTTP schemas).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+
+class DataClass(StrEnum):
+    """Data classes, from the least to the most sensitive."""
+
+    PUBLIC = "public"
+    INTERNAL = "internal"
+    CONFIDENTIAL = "confidential"
+    RESTRICTED = "restricted"
+
+
+class Boundary(StrEnum):
+    """Deployment boundaries, from the loosest to the strictest."""
+
+    PUBLIC_API = "public_api"
+    PRIVATE_ENDPOINT = "private_endpoint"
+    SELF_HOSTED = "self_hosted"
+
+
+class Endpoint(StrEnum):
+    """The acts a caller can ask for; one audit vocabulary for all routes."""
+
+    CHAT_COMPLETIONS = "chat.completions"
+    EMBEDDINGS = "embeddings"
+    MODELS = "models"
+
+
+# --- what a caller sends --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    id: str
+    name: str
+    arguments: str  # JSON text, as the model wrote it: untrusted
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `role` is user, assistant or tool: callers cannot send system or developer text."""
+
+    role: str
+    text: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    name: str
+    description: str
+    parameters: str  # JSON Schema as JSON text
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Sampling parameters that a caller may choose; None means the backend's default."""
+
+    output_tokens_max: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    response_format: str | None = None  # JSON text of OpenAI's response_format
+    tool_choice: str | None = None  # JSON text of OpenAI's tool_choice
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What arrived, already of the right shape, not yet trusted in any other way.
+
+    `model` is the id the caller asked for. For embeddings, `messages` holds one user message a text.
+    """
+
+    request_id: str
+    client_request_id: str | None
+    received_at: datetime
+    endpoint: Endpoint
+    bearer: str  # the bearer token; empty when the caller sent none
+    model: str
+    messages: tuple[Message, ...]
+    stream: bool = False
+    tools: tuple[Tool, ...] = ()
+    parameters: Parameters = field(default_factory=Parameters)
+
+
+# --- who may do what ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A verified identity: every field comes from a token whose signature, issuer, audience and times held."""
+
+    issuer: str
+    subject: str
+    tenant: str
+    roles: tuple[str, ...]
+    claims: Mapping[str, str | tuple[str, ...]]  # the string and list-of-string claims, for registrations to match
+
+
+@dataclass(frozen=True, slots=True)
+class RoleLimits:
+    """Per caller and role. Tokens a minute count input and output separately."""
+
+    requests_per_minute: int
+    input_tokens_per_minute: int
+    output_tokens_per_minute: int
+    concurrent_requests_max: int
+    input_tokens_max: int  # of one request
+    output_tokens_max: int  # of one request
+
+
+@dataclass(frozen=True, slots=True)
+class RoleBudget:
+    """US dollars a day, for one user and for the whole role's workload."""
+
+    usd_per_day_user: Decimal
+    usd_per_day_workload: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt template bound to a role by digest.
+
+    `system` may use the typed variables {context} and {today} only. `citations` asks the gateway to
+    append, word for word, the passages an answer rests on.
+    """
+
+    id: str
+    digest: str  # sha256:<64 hex> of the template file's bytes
+    system: str
+    citations: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What one role of one workload may use."""
+
+    name: str
+    template: Template
+    models: tuple[str, ...]
+    collections: tuple[str, ...]
+    tools: Mapping[str, str]  # name → JSON Schema of its arguments as JSON text
+    limits: RoleLimits
+    budget: RoleBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What one workload is allowed at the gateway: a signed document, loaded live."""
+
+    workload: str
+    environment: str
+    digest: str  # sha256:<64 hex> of the signed document
+    data_class: DataClass
+    boundary: Boundary  # the loosest boundary its data class allows
+    claims: Mapping[str, str]  # a caller belongs to the workload when its token carries all of these
+    tenants: tuple[str, ...]
+    roles: Mapping[str, Role]
+    key_arn: str  # the workload's customer managed key
+    document_bucket: str
+    document_queue_url: str
+    dead_letter_queue_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOffer:
+    """One entry of the model catalogue. A model without a price cannot be in it."""
+
+    id: str  # what callers ask for
+    kind: str  # "chat" or "embedding"
+    backend: str  # "openai" or "bedrock"
+    upstream_model: str  # the id or ARN that the backend knows
+    base_url: str  # OpenAI-compatible base URL with /v1; empty for Bedrock
+    boundary: Boundary
+    context_tokens_max: int
+    usd_per_million_input_tokens: Decimal
+    usd_per_million_output_tokens: Decimal
+    guardrail_id: str = ""
+    guardrail_version: str = ""  # numeric, never DRAFT
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Money set aside before the model is called; settled to what was really used."""
+
+    id: str
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A place among the concurrent requests and the tokens charged in advance for it."""
+
+    id: str
+    keys: tuple[str, ...]
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The caller is known, may do this, and limits and money allow it."""
+
+    submission: Submission
+    caller: Caller
+    registration: Registration
+    role: Role
+    model: ModelOffer
+    lease: Lease
+    reservation: Reservation
+
+
+# --- what the detectors say, what the stages decide ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something a detector saw in text[start:end]. Detectors find; stages decide."""
+
+    kind: str  # e.g. "email_address", "aws_access_key", "instruction_override"
+    start: int
+    end: int
+    score: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of an ingested document, already masked when it was ingested."""
+
+    collection: str
+    document: str  # file name as ingested
+    document_digest: str  # sha256:<64 hex> of the source's bytes
+    number: int
+    text: str
+    data_class: DataClass
+    distance: float = 0.0  # cosine distance to the question
+
+
+@dataclass(frozen=True, slots=True)
+class Governed:
+    """Prompt text without credentials and with personal data masked; screened; a template is chosen.
+
+    `placeholders` maps each placeholder put into the prompt to the caller's own value; it lives only
+    as long as the request and is never logged or stored. Credentials are not in it: they do not come back.
+    """
+
+    admitted: Admitted
+    messages: tuple[Message, ...]
+    placeholders: Mapping[str, str]
+    redactions: Mapping[str, int]  # kind → count
+    prompt_hash: str  # hmac-sha256:<64 hex> over the canonical masked prompt
+    question: str  # the last user text, masked: what retrieval searches for
+
+
+@dataclass(frozen=True, slots=True)
+class Grounded:
+    """The prompt is complete: rendered system text, scoped passages and the caller's masked turns."""
+
+    governed: Governed
+    chunks: tuple[Chunk, ...]
+    system: str
+
+
+# --- what comes back: one canonical event stream for every endpoint ----------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the backend counted them; cached input is part of `input_tokens` here."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCallReady:
+    """A complete tool call: deltas are held until the arguments are whole."""
+
+    call: ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """The last event. `reason` is OpenAI's: stop, length, tool_calls or content_filter."""
+
+    reason: str
+    usage: Usage | None  # None when the backend did not say
+    model_version: str = ""  # what the backend calls the model that answered
+
+
+Event = TextDelta | ToolCallReady | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """The model is answering. Nothing in `events` is trusted yet."""
+
+    grounded: Grounded
+    events: AsyncIterator[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """An event that a verdict covers: this, and only this, may leave the gateway."""
+
+    event: Event
+
+
+# --- how it ends otherwise --------------------------------------------------------------------------------
+
+
+class Denied(Exception):
+    """A request that must not go on. `reason` is for the audit log, `public` is all the caller learns.
+
+    `status`, `type`, `code` and `param` are those of OpenAI's error body. `retry_after_s` is set where
+    trying again later can help; `retryable=False` tells the SDK not to try (x-should-retry: false).
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        reason: str,
+        *,
+        status: int,
+        code: str,
+        public: str,
+        type: str = "invalid_request_error",  # noqa: A002 - OpenAI's own word
+        param: str | None = None,
+        retry_after_s: int | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(f"{stage}: {reason}")
+        self.stage = stage
+        self.reason = reason
+        self.status = status
+        self.code = code
+        self.public = public
+        self.type = type
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.retryable = retryable
+
+
+class Unavailable(Denied):
+    """A part the gateway needs does not answer: 503, never a free pass and never 401."""
+
+    def __init__(self, stage: str, reason: str, *, retry_after_s: int = 2) -> None:
+        super().__init__(
+            stage,
+            reason,
+            status=503,
+            code="service_unavailable",
+            type="server_error",
+            public="The gateway cannot process this request safely right now. Try again shortly.",
+            retry_after_s=retry_after_s,
+        )
+
+
+# --- what is written down ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One line of the audit chain. `kind` is intent, outcome, refusal, retrieval or ingestion.
+
+    `body` is flat JSON (str, int, float, bool, None, lists of str): identities, digests, counts and
+    verdicts. It never holds prompt, answer, document or credential text (LLM02:2026).
+    """
+
+    kind: str
+    request_id: str
+    body: Mapping[str, str | int | float | bool | tuple[str, ...] | None]

@@ -1,0 +1,240 @@
+"""Settings of the gateway: from the environment only, complete and safe, or no start.
+
+Every variable is set by the ECS task definition (`components/gateway_service.py`); a contract test
+compares the two. Plain-text connections are accepted to loopback addresses only; every other
+connection uses TLS 1.3 with verification. There is no switch that turns a protection off.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from services.gateway.exchange import Boundary, ModelOffer
+
+ENVIRONMENTS = ("local", "dev", "staging", "prod")
+
+
+class SettingsError(Exception):
+    """A setting is missing or unsafe. The message names the variable and what is allowed."""
+
+
+class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One OIDC issuer whose tokens are accepted. `algorithms` is an allow-list of asymmetric algorithms."""
+
+    issuer: str
+    audience: str
+    algorithms: tuple[str, ...] = ("RS256",)
+
+
+class _Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    kind: str
+    backend: str
+    upstream_model: str
+    boundary: Boundary
+    context_tokens_max: int
+    usd_per_million_input_tokens: str
+    usd_per_million_output_tokens: str
+    base_url: str = ""
+    guardrail_id: str = ""
+    guardrail_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A host and port. `loopback` decides whether plain text is acceptable."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        return is_loopback(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    environment: str
+    region: str
+    listen: Address
+    issuers: tuple[Issuer, ...]
+    database: Address
+    database_name: str
+    database_user: str
+    valkey: Address
+    valkey_user: str
+    registration_bucket: str
+    registration_key_arn: str
+    audit_bucket: str
+    audit_signing_key_arn: str
+    audit_mac_key_arn: str
+    models: tuple[ModelOffer, ...]
+    embedding_model: str
+    embedding_dimensions: int
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> Settings:
+        """Reads and judges every variable; raises SettingsError naming the first that is wrong."""
+        read = _Reader(environ)
+        settings = cls(
+            environment=read.choice("GATEWAY_ENVIRONMENT", ENVIRONMENTS),
+            region=read.text("AWS_REGION"),
+            listen=read.address("GATEWAY_LISTEN"),
+            issuers=read.issuers("GATEWAY_OIDC_ISSUERS"),
+            database=read.address("GATEWAY_DATABASE"),
+            database_name=read.text("GATEWAY_DATABASE_NAME"),
+            database_user=read.text("GATEWAY_DATABASE_USER"),
+            valkey=read.address("GATEWAY_VALKEY"),
+            valkey_user=read.text("GATEWAY_VALKEY_USER"),
+            registration_bucket=read.text("GATEWAY_REGISTRATION_BUCKET"),
+            registration_key_arn=read.arn("GATEWAY_REGISTRATION_KEY_ARN", "kms"),
+            audit_bucket=read.text("GATEWAY_AUDIT_BUCKET"),
+            audit_signing_key_arn=read.arn("GATEWAY_AUDIT_SIGNING_KEY_ARN", "kms"),
+            audit_mac_key_arn=read.arn("GATEWAY_AUDIT_MAC_KEY_ARN", "kms"),
+            models=read.models("GATEWAY_MODELS"),
+            embedding_model=read.text("GATEWAY_EMBEDDING_MODEL"),
+            embedding_dimensions=read.integer("GATEWAY_EMBEDDING_DIMENSIONS", 8, 4096),
+        )
+        kinds = {offer.id: offer.kind for offer in settings.models}
+        if kinds.get(settings.embedding_model) != "embedding":
+            allowed = sorted(name for name, kind in kinds.items() if kind == "embedding")
+            raise SettingsError(
+                f"GATEWAY_EMBEDDING_MODEL must be the id of an embedding model in GATEWAY_MODELS "
+                f"(got {settings.embedding_model!r}; allowed: {', '.join(allowed) or 'none is listed'})"
+            )
+        return settings
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost and loopback addresses: traffic that cannot leave the machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def require_safe_url(name: str, url: str) -> str:
+    """Accepts https anywhere and http to loopback; refuses everything else, naming `name`."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username or parts.query or parts.fragment:
+        raise SettingsError(f"{name}: {url!r} is not a plain base URL")
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname)):
+        return url.rstrip("/")
+    raise SettingsError(f"{name}: {url!r} must use https (http is accepted to loopback addresses only)")
+
+
+class _Reader:
+    """Reads variables one by one; each method says what it allows."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str) -> str:
+        value = self._environ.get(name, "").strip()
+        if not value:
+            raise SettingsError(f"{name} is not set")
+        return value
+
+    def choice(self, name: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name)
+        if value not in allowed:
+            raise SettingsError(f"{name} must be one of {', '.join(allowed)} (got {value!r})")
+        return value
+
+    def integer(self, name: str, least: int, most: int) -> int:
+        value = self.text(name)
+        if not value.isascii() or not value.isdigit() or not least <= int(value) <= most:
+            raise SettingsError(f"{name} must be a whole number from {least} to {most} (got {value!r})")
+        return int(value)
+
+    def address(self, name: str) -> Address:
+        value = self.text(name)
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
+            raise SettingsError(f"{name} must be host:port (got {value!r})")
+        return Address(host.strip("[]"), int(port))
+
+    def arn(self, name: str, service: str) -> str:
+        value = self.text(name)
+        if not re.fullmatch(rf"arn:aws[a-z-]*:{service}:[a-z0-9-]*:\d{{12}}:\S+", value):
+            raise SettingsError(f"{name} must be an ARN of {service} (got {value!r})")
+        return value
+
+    def issuers(self, name: str) -> tuple[Issuer, ...]:
+        issuers = _decode(name, self.text(name), tuple[Issuer, ...])
+        if not issuers:
+            raise SettingsError(f"{name} must name at least one issuer")
+        for issuer in issuers:
+            require_safe_url(f"{name}[].issuer", issuer.issuer)
+            _require_asymmetric(f"{name}[].algorithms", issuer.algorithms)
+            if not issuer.audience:
+                raise SettingsError(f"{name}[].audience must not be empty")
+        return issuers
+
+    def models(self, name: str) -> tuple[ModelOffer, ...]:
+        offers = tuple(_offer(name, raw) for raw in _decode(name, self.text(name), tuple[_Offer, ...]))
+        if len({offer.id for offer in offers}) != len(offers):
+            raise SettingsError(f"{name}: two models share an id")
+        return offers
+
+
+T = TypeVar("T")
+
+
+def _decode(name: str, text: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
+def _require_asymmetric(name: str, algorithms: tuple[str, ...]) -> None:
+    allowed = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+    wrong = [algorithm for algorithm in algorithms if algorithm not in allowed]
+    if wrong or not algorithms:
+        raise SettingsError(f"{name} must be a non-empty list out of {', '.join(allowed)} (got {wrong})")
+
+
+def _offer(name: str, raw: _Offer) -> ModelOffer:
+    where = f"{name}[{raw.id!r}]"
+    if raw.kind not in ("chat", "embedding"):
+        raise SettingsError(f"{where}.kind must be chat or embedding (got {raw.kind!r})")
+    if raw.backend not in ("openai", "bedrock"):
+        raise SettingsError(f"{where}.backend must be openai or bedrock (got {raw.backend!r})")
+    if raw.backend == "bedrock" and raw.kind == "chat" and not re.fullmatch(r"[1-9]\d*", raw.guardrail_version):
+        raise SettingsError(f"{where}.guardrail_version must be a number, never DRAFT (got {raw.guardrail_version!r})")
+    return ModelOffer(
+        id=raw.id,
+        kind=raw.kind,
+        backend=raw.backend,
+        upstream_model=raw.upstream_model,
+        base_url=require_safe_url(f"{where}.base_url", raw.base_url) if raw.backend == "openai" else "",
+        boundary=raw.boundary,
+        context_tokens_max=raw.context_tokens_max,
+        usd_per_million_input_tokens=_price(f"{where}.usd_per_million_input_tokens", raw.usd_per_million_input_tokens),
+        usd_per_million_output_tokens=_price(
+            f"{where}.usd_per_million_output_tokens", raw.usd_per_million_output_tokens
+        ),
+        guardrail_id=raw.guardrail_id,
+        guardrail_version=raw.guardrail_version,
+    )
+
+
+def _price(name: str, text: str) -> Decimal:
+    try:
+        price = Decimal(text)
+    except InvalidOperation:
+        raise SettingsError(f"{name} must be a decimal number (got {text!r})") from None
+    if not price.is_finite() or price < 0:
+        raise SettingsError(f"{name} must not be negative (got {text!r})")
+    return price
