@@ -1,0 +1,56 @@
+# The command contract. `make up` and `make test` need Python >= 3.11 and a package registry, nothing else.
+SHELL := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+.PHONY: help up down token test check format policy bench tools
+
+UV_VERSION := 0.13.9
+UV := .tools/uv/bin/uv
+PYTHON := .venv/bin/python
+READY := .venv/.ready
+export PYTHONDONTWRITEBYTECODE := 1
+
+help: ## list the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+up: $(READY) ## deploy, start, ingest, ask, attack, verify, report [MODEL_URL=<OpenAI-compatible base URL>]
+	@$(PYTHON) -m stacks.local.up $(if $(MODEL_URL),--model-url '$(MODEL_URL)')
+
+down: $(READY) ## stop and remove what `up` started
+	@$(PYTHON) -m stacks.local.down
+
+token: $(READY) ## print a bearer token of the running local platform: ROLE=analyst [TENANT=acme]
+	@$(PYTHON) -m stacks.local.parts.token --role '$(or $(ROLE),analyst)' --tenant '$(or $(TENANT),acme)'
+
+test: check ## everything CI runs
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGUMENTS)
+
+check: $(READY) ## the static part of it: format, lint, types, import contracts
+	@.venv/bin/ruff format --check --quiet .
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/mypy
+
+format: $(READY) ## write the format that `check` wants
+	@.venv/bin/ruff check --quiet --fix . || true
+	@.venv/bin/ruff format --quiet .
+
+policy: $(READY) ## both policy packs over every program, environment and mode [ENVIRONMENT=prod]
+	@$(PYTHON) -m stacks.local.policy_report $(if $(ENVIRONMENT),--environment '$(ENVIRONMENT)') $(POLICY_ARGUMENTS)
+
+bench: $(READY) ## figures and ratios against references in the same run
+	@$(PYTHON) -m bench
+
+tools: $(READY) ## install everything that the other commands need
+
+$(UV):
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer is needed as python3 (found: $$(python3 --version 2>&1))" >&2; exit 1; }
+	@rm -rf .tools/uv
+	@python3 -m venv .tools/uv 2>/dev/null || \
+		{ echo "python3 cannot make virtual environments: install the package python3-venv" >&2; exit 1; }
+	@.tools/uv/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): pyproject.toml uv.lock $(UV)
+	@$(UV) sync --locked --quiet --python "$$(command -v python3)"
+	@touch $(READY)
