@@ -1,6 +1,6 @@
 """The journey of one request as types: a value can only be made by the step it proves.
 
-    Submission → Admitted → Governed → Grounded → Generated → Released… | Denied
+    Submission → Admitted → Governed → Intended → Grounded → Generated → Released… | Denied
 
 Each type holds the one before it, so a stage cannot be left out without a type error. This module
 imports the standard library only; vendors' shapes end at the edges (adapters and HTTP schemas).
@@ -78,6 +78,7 @@ class Parameters:
     stop: tuple[str, ...] = ()
     response_format: str | None = None  # JSON text of OpenAI's response_format
     tool_choice: str | None = None  # JSON text of OpenAI's tool_choice
+    parallel_tool_calls: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +267,14 @@ class Governed:
     redactions: Mapping[str, int]  # kind → count
     prompt_hash: str  # hmac-sha256:<64 hex> over the canonical masked prompt
     question: str  # the last user text, masked: what retrieval searches for
+    tools: tuple[Tool, ...] = ()  # allowed by the role, with the registration's schemas
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """The intent record is durable: from here on, and not before, the world outside may be called."""
+
+    governed: Governed
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +284,7 @@ class Grounded:
     governed: Governed
     chunks: tuple[Chunk, ...]
     system: str
+    delimiter: str = ""  # random per request, fences passages; an answer that shows it has leaked the prompt
 
 
 # --- what comes back: one canonical event stream for every endpoint ----------------------------------
