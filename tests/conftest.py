@@ -1,0 +1,41 @@
+"""For every test: sockets reach loopback only, and no AWS setting of the machine leaks in."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+from typing import Any
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "", None})  # noqa: S104 - compared, not bound
+
+
+class LeavesTheMachine(RuntimeError):
+    """A test tried to reach an address that is not on this machine."""
+
+
+def _refuse_foreign_addresses(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        _require_loopback(arguments[1][0])
+    elif event == "socket.getaddrinfo":
+        _require_loopback(arguments[0])
+
+
+def _require_loopback(host: object) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in LOCAL_NAMES or (isinstance(name, str) and name.endswith(".localhost")):
+        return
+    try:
+        if ipaddress.ip_address(str(name)).is_loopback:
+            return
+    except ValueError:
+        pass  # a host name: judged below like any other foreign address
+    raise LeavesTheMachine(f"a test may reach loopback addresses only, not {name!r}")
+
+
+sys.addaudithook(_refuse_foreign_addresses)
+
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["AWS_DEFAULT_REGION"] = "eu-west-1"
