@@ -1,0 +1,126 @@
+"""What leaves: OpenAI's response bodies, server-sent events and errors, written from released events only."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+
+import msgspec
+
+from services.gateway.exchange import Denied, ToolCall, Usage
+
+DONE = b"data: [DONE]\n\n"
+HEARTBEAT = b": ping\n\n"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class ChatAnswer:
+    """Frames one chat answer. Every chunk of it carries the same id, time and model."""
+
+    __slots__ = ("_head", "_id", "_include_usage", "_started", "_tool_calls", "_whole_head", "model")
+
+    def __init__(self, request_id: str, created: int, model: str, *, include_usage: bool) -> None:
+        self._id = f"chatcmpl-{request_id}"
+        tail = b'","created":%d,"model":%s' % (created, _encode(model))
+        head = b'{"id":"%s","object":"chat.completion' % self._id.encode()
+        self._whole_head = head + tail
+        self._head = b"data: " + head + b".chunk" + tail + b',"choices":['
+        self._include_usage = include_usage
+        self._started = False
+        self._tool_calls = 0
+        self.model = model
+
+    def text(self, text: str) -> bytes:
+        """A text delta. The role is in the first delta only: SDKs concatenate what repeats."""
+        content = _encode(text)
+        if self._started:
+            return self._chunk(b'{"content":%s}' % content)
+        self._started = True
+        return self._chunk(b'{"role":"assistant","content":%s}' % content)
+
+    def tool_call(self, call: ToolCall) -> bytes:
+        """A complete tool call in one delta."""
+        delta: dict[str, object] = {"tool_calls": [{"index": self._tool_calls, **_call(call)}]}
+        if not self._started:
+            self._started = True
+            delta = {"role": "assistant", "content": None, **delta}
+        self._tool_calls += 1
+        return self._chunk(_encode(delta))
+
+    def finish(self, reason: str, usage: Usage | None) -> bytes:
+        """The last frames: the reason, usage when it was asked for, and the end mark."""
+        delta = b"{}" if self._started else b'{"role":"assistant","content":""}'
+        frames = self._chunk(delta, b'"%s"' % reason.encode())
+        if self._include_usage and usage is not None:
+            frames += self._head + b'],"usage":%s}\n\n' % _encode(_usage(usage))
+        return frames + DONE
+
+    def whole(self, text: str, calls: Sequence[ToolCall], reason: str, usage: Usage) -> bytes:
+        """The same answer as one body."""
+        message: dict[str, object] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
+        if calls:
+            message["tool_calls"] = [_call(call) for call in calls]
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+        return self._whole_head + b',"choices":[%s],"usage":%s}' % (_encode(choice), _encode(_usage(usage)))
+
+    def _chunk(self, delta: bytes, reason: bytes = b"null") -> bytes:
+        usage = b',"usage":null' if self._include_usage else b""
+        return self._head + b'{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}]%s}\n\n' % (
+            delta,
+            reason,
+            usage,
+        )
+
+
+def error_body(denied: Denied) -> bytes:
+    """OpenAI's error object: the public sentence only, never the reason."""
+    return _encode(
+        {"error": {"message": denied.public, "type": denied.type, "param": denied.param, "code": denied.code}}
+    )
+
+
+def error_event(denied: Denied) -> bytes:
+    """An error after the status line has left; no end mark follows it."""
+    return b"data: " + error_body(denied) + b"\n\n"
+
+
+def embeddings(model: str, vectors: Sequence[Sequence[float]], usage: Usage, *, as_base64: bool) -> bytes:
+    """The answer of /v1/embeddings."""
+    data = [
+        {"object": "embedding", "index": index, "embedding": _base64(vector) if as_base64 else vector}
+        for index, vector in enumerate(vectors)
+    ]
+    tokens = {"prompt_tokens": usage.input_tokens, "total_tokens": usage.input_tokens}
+    return _encode({"object": "list", "data": data, "model": model, "usage": tokens})
+
+
+def model_entry(model: str, created: int) -> dict[str, object]:
+    """One model as callers see it: its id, and nothing of what is behind it."""
+    return {"id": model, "object": "model", "created": created, "owned_by": "platform"}
+
+
+def model_body(model: str, created: int) -> bytes:
+    return _encode(model_entry(model, created))
+
+
+def model_list(models: Sequence[str], created: int) -> bytes:
+    """The answer of /v1/models."""
+    return _encode({"object": "list", "data": [model_entry(model, created) for model in models]})
+
+
+def _call(call: ToolCall) -> dict[str, object]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    return {
+        "prompt_tokens": usage.input_tokens,
+        "completion_tokens": usage.output_tokens,
+        "total_tokens": usage.input_tokens + usage.output_tokens,
+    }
+
+
+def _base64(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

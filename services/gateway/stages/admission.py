@@ -1,0 +1,167 @@
+"""Admission: who asks, for what, and whether rules, limits and money allow it.
+
+In this order, each step only after the one before it held:
+(1) the OIDC token  (2) the workload's registration and the caller's role  (3) the model
+(4) Cedar  (5) rate, token and concurrency limits  (6) money set aside for the worst case.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from services.gateway.exchange import (
+    Admitted,
+    Caller,
+    Denied,
+    Endpoint,
+    ModelOffer,
+    Registration,
+    Role,
+    Submission,
+    Usage,
+)
+from services.gateway.ports import Ports
+
+# What the gateway itself may add to a prompt beyond the caller's text and the template, in bytes.
+FRAME_BYTES_MAX = 2_048
+CONTEXT_BYTES_MAX = 16_384
+MESSAGE_BYTES = 16  # a turn's markers in a chat template
+
+_KINDS = {Endpoint.CHAT_COMPLETIONS: "chat", Endpoint.EMBEDDINGS: "embedding"}
+_MILLION = Decimal(1_000_000)
+
+
+async def admit(submission: Submission, ports: Ports) -> Admitted:
+    """The admitted submission; Denied or Unavailable, with nothing left reserved, otherwise."""
+    caller, registration, role = await identify(submission.bearer, ports)
+    model = _model(submission, role, ports)
+    ports.authorization.authorize(caller, registration, role, submission.endpoint, model)
+    input_tokens, output_tokens = _worst_case(submission, role)
+    lease = await ports.limits.acquire(
+        caller, registration, role, input_tokens=input_tokens, output_tokens=output_tokens
+    )
+    try:
+        usd = price(model, Usage(input_tokens + _added_bytes_max(submission, role), output_tokens))
+        reservation = await ports.budget.reserve(caller, registration, role, submission.request_id, usd)
+    except BaseException:  # cancellation too: a lease must not outlive the request
+        await ports.limits.release(lease, Usage(0, 0))
+        raise
+    return Admitted(submission, caller, registration, role, model, lease, reservation)
+
+
+async def identify(bearer: str, ports: Ports) -> tuple[Caller, Registration, Role]:
+    """The caller, the workload it belongs to and its role there: the first of the token's that is registered."""
+    if not bearer:
+        raise Denied(
+            "admission",
+            "no bearer token",
+            status=401,
+            code="missing_token",
+            type="authentication_error",
+            public="A bearer token of the organisation's identity provider is required.",
+        )
+    caller = await ports.identity.authenticate(bearer)
+    registration = ports.registrations.find(caller)
+    for name in caller.roles:
+        role = registration.roles.get(name)
+        if role is not None:
+            return caller, registration, role
+    raise Denied(
+        "admission",
+        f"no role of the token is registered for workload '{registration.workload}'",
+        status=403,
+        code="role_not_registered",
+        type="permission_error",
+        public="None of your roles may use this workload.",
+    )
+
+
+def offered(caller: Caller, registration: Registration, role: Role, ports: Ports) -> tuple[str, ...]:
+    """The ids of the models that this caller may see."""
+    seen = []
+    for name in role.models:
+        model = ports.models.get(name)
+        if model is not None and _permitted(caller, registration, role, model, ports):
+            seen.append(name)
+    return tuple(seen)
+
+
+def price(model: ModelOffer, usage: Usage) -> Decimal:
+    """US dollars for `usage` at the model's price."""
+    return (
+        model.usd_per_million_input_tokens * usage.input_tokens
+        + model.usd_per_million_output_tokens * usage.output_tokens
+    ) / _MILLION
+
+
+def model_not_found(name: str) -> Denied:
+    """One answer for unknown and for not allowed: the catalogue is nobody's business."""
+    return Denied(
+        "admission",
+        f"model '{name[:64]}' is not offered to the role",
+        status=404,
+        code="model_not_found",
+        param="model",
+        public="The model does not exist or you do not have access to it.",
+    )
+
+
+def _model(submission: Submission, role: Role, ports: Ports) -> ModelOffer:
+    model = ports.models.get(submission.model)
+    if model is None or submission.model not in role.models or model.kind != _KINDS.get(submission.endpoint):
+        raise model_not_found(submission.model)
+    return model
+
+
+def _permitted(caller: Caller, registration: Registration, role: Role, model: ModelOffer, ports: Ports) -> bool:
+    try:
+        ports.authorization.authorize(caller, registration, role, Endpoint.MODELS, model)
+    except Denied as denied:
+        if denied.status == 403:
+            return False
+        raise
+    return True
+
+
+def _worst_case(submission: Submission, role: Role) -> tuple[int, int]:
+    """Tokens that the caller's own text can become, and tokens that may come back.
+
+    No tokenizer in use makes more tokens than the text has UTF-8 bytes, so bytes are a sound bound.
+    """
+    input_tokens = _caller_bytes(submission)
+    if input_tokens > role.limits.input_tokens_max:
+        raise Denied(
+            "admission",
+            f"input of up to {input_tokens} tokens exceeds {role.limits.input_tokens_max}",
+            status=400,
+            code="context_length_exceeded",
+            param="messages",
+            public=f"The request may hold up to {role.limits.input_tokens_max} input tokens (counted as UTF-8 bytes).",
+        )
+    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
+        return input_tokens, 0
+    wanted = submission.parameters.output_tokens_max or role.limits.output_tokens_max
+    return input_tokens, min(wanted, role.limits.output_tokens_max)
+
+
+def _caller_bytes(submission: Submission) -> int:
+    total = len(submission.messages) * MESSAGE_BYTES
+    for message in submission.messages:
+        total += _bytes(message.text)
+        for call in message.tool_calls:
+            total += _bytes(call.name) + _bytes(call.arguments)
+    for tool in submission.tools:
+        total += _bytes(tool.name) + _bytes(tool.description) + _bytes(tool.parameters)
+    return total + _bytes(submission.parameters.response_format or "")
+
+
+def _added_bytes_max(submission: Submission, role: Role) -> int:
+    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
+        return 0
+    schemas = sum(len(role.tools.get(tool.name, "")) for tool in submission.tools)
+    context = CONTEXT_BYTES_MAX if role.collections else 0
+    return _bytes(role.template.system) + FRAME_BYTES_MAX + context + schemas
+
+
+def _bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
