@@ -1,0 +1,113 @@
+"""A record of the audit chain in its canonical form, and the hash that links it to the next.
+
+Canonical: JSON in UTF-8, keys sorted, no white space, no NaN or infinity. The hash is that of a leaf in
+RFC 9162, SHA-256(0x00 ‖ canonical bytes), so a chain is at the same time the leaves of a Merkle tree.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+GENESIS: Final = "genesis"  # first record of a chain
+END: Final = "end"  # last record of a chain whose writer ended in order
+HEARTBEAT: Final = "heartbeat"  # says that an idle writer is alive
+RECOVERY: Final = "recovery"  # says where another chain ended that lost its writer
+INTENT: Final = "intent"
+CLOSING_KINDS: Final = ("outcome", "refusal")  # either closes an intent
+
+NO_HASH: Final = bytes(32)  # what the first record has in place of its predecessor's hash
+RECORD_BYTES_MAX: Final = 64 * 1024
+
+Value = str | int | float | bool | list[str] | None
+Body = Mapping[str, str | int | float | bool | tuple[str, ...] | list[str] | None]
+
+
+class RecordError(Exception):
+    """A record cannot be written in canonical form, or a stored text is not in it."""
+
+
+class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The parts of a record, by the names they have in its text."""
+
+    body: dict[str, Value]
+    chain: str
+    kind: str
+    previous_hash: str
+    request_id: str
+    seq: int
+    ts: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A record as the audit store holds it."""
+
+    seq: int
+    kind: str
+    request_id: str
+    record: str
+    hash: bytes
+
+
+_encoder = msgspec.json.Encoder(order="sorted")
+_decoder = msgspec.json.Decoder(Fields)
+
+
+def canonical(value: object) -> bytes:
+    """The one byte form of a value of JSON types."""
+    return _encoder.encode(value)
+
+
+def leaf_hash(record: bytes) -> bytes:
+    return hashlib.sha256(b"\x00" + record).digest()
+
+
+def timestamp(moment: datetime) -> str:
+    """UTC with microseconds, always of the same length."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def row(chain: UUID, seq: int, previous_hash: bytes, kind: str, request_id: str, body: Body, moment: datetime) -> Row:
+    """The next record of a chain; RecordError when it has no canonical form."""
+    for name, value in body.items():
+        # JSON has no such numbers; an encoder would quietly write null.
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecordError(f"body.{name} must be a finite number (got {value})")
+    fields = {
+        "body": body,
+        "chain": str(chain),
+        "kind": kind,
+        "previous_hash": previous_hash.hex(),
+        "request_id": request_id,
+        "seq": seq,
+        "ts": timestamp(moment),
+        "version": 1,
+    }
+    try:
+        record = canonical(fields)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"{kind} of request {request_id!r} has no canonical form: {error}") from None
+    if len(record) > RECORD_BYTES_MAX:
+        raise RecordError(f"{kind} of request {request_id!r} is longer than {RECORD_BYTES_MAX} bytes ({len(record)})")
+    return Row(seq, kind, request_id, record.decode(), leaf_hash(record))
+
+
+def parse(record: str) -> Fields:
+    """The parts of a stored record; RecordError unless it is exactly the canonical text of them."""
+    text = record.encode()
+    try:
+        fields = _decoder.decode(text)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise RecordError(f"is not a record: {error}") from None
+    if canonical(fields) != text:
+        raise RecordError("is not in canonical form")
+    return fields
