@@ -1,0 +1,1 @@
+"""The real services of the local default, from packages, on fixed loopback ports, with their supervision."""

@@ -1,0 +1,175 @@
+"""Processes that outlive the command that started them, and how a later command ends exactly those.
+
+A pid alone names nobody: numbers are used again. The identity is pid and creation time, and the members
+of a part are the processes of its session, because a session's number is not given away while it lives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from stacks.local.parts.part import Launch
+
+CLOCK_TOLERANCE_S = 2.0  # creation times are derived from the wall clock, which may be corrected
+POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    pid: int
+    created: float
+
+    @classmethod
+    def of(cls, pid: int) -> Identity:
+        return cls(pid, psutil.Process(pid).create_time())
+
+    def is_held_by(self, process: psutil.Process) -> bool:
+        return process.pid == self.pid and abs(process.create_time() - self.created) <= CLOCK_TOLERANCE_S
+
+    def leader(self) -> psutil.Process | None:
+        """The live process itself; None when it ended or another one has its number now."""
+        try:
+            process = psutil.Process(self.pid)
+            return process if self.is_held_by(process) and is_alive(process) else None
+        except psutil.NoSuchProcess:
+            return None
+
+    def members(self) -> list[psutil.Process]:
+        """Live processes of the session that this process leads or led."""
+        try:
+            if not self.is_held_by(psutil.Process(self.pid)):
+                return []  # the number belongs to a stranger, so the session is gone
+        except psutil.NoSuchProcess:
+            pass  # the leader ended; what it started may still run
+        return list(self._session())
+
+    def _session(self) -> Iterator[psutil.Process]:
+        for process in psutil.process_iter():
+            try:
+                is_ours = os.getsid(process.pid) == self.pid
+                if is_ours and process.create_time() >= self.created - CLOCK_TOLERANCE_S and is_alive(process):
+                    yield process
+            except (ProcessLookupError, PermissionError, psutil.Error):
+                continue  # ended meanwhile, or not ours to look at
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The pid file of a started part: enough to judge, show and end it from another command."""
+
+    name: str
+    title: str
+    version: str
+    port: int
+    pid: int
+    created: float
+    stop_signal: int
+    ready_s: float = 0.0
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(self.pid, self.created)
+
+    def write(self, path: Path) -> None:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(asdict(self)))
+        fresh.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None  # never written completely: nobody was promised that it runs
+
+
+def spawn(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
+    """Starts a process in a session of its own, so that Ctrl-C at the terminal reaches us and not it."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            launch.command,
+            env=launch.complete_environment,
+            cwd=launch.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            user=launch.user,
+            group=launch.user,
+            extra_groups=None if launch.user is None else [],
+        )
+
+
+def run(launch: Launch, text: str = "", descriptors: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Runs a short command to its end and returns what it said."""
+    return subprocess.run(
+        launch.command,
+        env=launch.complete_environment,
+        cwd=launch.folder,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        user=launch.user,
+        group=launch.user,
+        extra_groups=None if launch.user is None else [],
+        pass_fds=descriptors,
+    )
+
+
+def end(identity: Identity, stop_signal: int = signal.SIGTERM, grace_s: float = 10.0) -> None:
+    """Asks the process to end, then ends whatever is left of its session."""
+    members = identity.members()
+    leader = identity.leader()
+    if leader is not None:
+        _signal(leader, stop_signal)
+        _signal(leader, signal.SIGCONT)  # a paused process cannot obey
+    for process in _wait(members, grace_s):
+        _signal(process, signal.SIGKILL)
+    _wait(members + identity.members(), grace_s)
+    for process in identity.members():
+        _signal(process, signal.SIGKILL)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """A zombie is dead: it only waits for its parent, which we may be."""
+    try:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return bool(process.is_running())
+        _reap(process.pid)
+    except psutil.NoSuchProcess:
+        return False
+    return False
+
+
+def _wait(processes: list[psutil.Process], timeout_s: float) -> list[psutil.Process]:
+    """Waits until all ended or time is up; returns those that live."""
+    deadline = time.monotonic() + timeout_s
+    alive = [one for one in processes if is_alive(one)]
+    while alive and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        alive = [one for one in alive if is_alive(one)]
+    return alive
+
+
+def _signal(process: psutil.Process, number: int) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return  # it ended by itself, which is what was wanted
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return  # somebody else's child

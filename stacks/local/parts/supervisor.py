@@ -1,0 +1,247 @@
+"""Starts the local parts side by side, waits until they serve, and ends all of them, also from another command."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import FrameType
+
+import psutil
+
+from stacks.local.parts import ports, processes
+from stacks.local.parts.part import Part, PartError
+from stacks.local.parts.places import Places
+from stacks.local.parts.processes import Identity, Record
+
+READY_DEADLINE_S = 60.0
+POLL_S = 0.05
+MIB = 1024 * 1024
+
+
+class Interrupted(BaseException):
+    """SIGTERM came while parts were starting. Like KeyboardInterrupt, no error handler may swallow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One row of the table: what runs where, and what it costs."""
+
+    name: str
+    title: str
+    version: str
+    address: str
+    pid: int
+    state: str
+    rss_mib: float
+    ready_s: float
+
+
+class Supervisor:
+    """Owns the processes of one root folder. Any number of commands may look at the same root."""
+
+    def __init__(self, parts: Sequence[Part], places: Places) -> None:
+        self._parts = {one.name: one for one in parts}
+        self._places = places
+        self._children: list[subprocess.Popen[bytes]] = []
+
+    def start_all(
+        self, *, deadline_s: float = READY_DEADLINE_S, on_ready: Callable[[Status], None] | None = None
+    ) -> list[Status]:
+        """Starts everything anew, from empty data. What an earlier run left running in this root ends first."""
+        stop_recorded(self._places)
+        for part in self._parts.values():
+            part.require_library()
+        self._require_free_ports(list(self._parts.values()))
+        self._clear()
+        with _terminated_as_interrupt():
+            try:
+                return self._start_together(list(self._parts.values()), deadline_s, on_ready)
+            except BaseException:  # interrupted or failed: nothing half-started stays
+                stop_recorded(self._places)
+                raise
+
+    def start(self, name: str, *, deadline_s: float = READY_DEADLINE_S) -> Status:
+        """Starts one part again on the data it had."""
+        part = self._part(name)
+        if self._record(name) is not None:
+            raise PartError(f"{part.title} already runs")
+        part.require_library()
+        self._require_free_ports([part])
+        record = self._launch(part, fresh=False)
+        return self._await(part, record, time.monotonic() + deadline_s)
+
+    def stop(self, name: str) -> None:
+        """Ends one part; its files stay, what it held in memory (AWS, Valkey) is gone."""
+        part = self._part(name)
+        path = self._places.record(name)
+        record = Record.read(path)
+        if record is not None:
+            processes.end(record.identity, record.stop_signal)
+        path.unlink(missing_ok=True)
+        self._forget_ended()
+        if ports.accepts(part.port):
+            raise PartError(f"port {part.port} still answers after {part.title} was stopped: {ports.holder(part.port)}")
+
+    def kill(self, name: str) -> None:
+        """Ends one part as a crash would: no signal it could prepare for."""
+        record = self._running(name)
+        processes.end(record.identity, signal.SIGKILL)
+        self._places.record(name).unlink(missing_ok=True)
+        self._forget_ended()
+
+    def pause(self, name: str) -> None:
+        """Freezes a part: connections hang instead of being refused, memory stays."""
+        self._signal(name, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        self._signal(name, signal.SIGCONT)
+
+    def stop_all(self) -> list[str]:
+        stopped = stop_recorded(self._places)
+        self._forget_ended()
+        return stopped
+
+    def status(self) -> list[Status]:
+        return status(self._places)
+
+    def _start_together(
+        self, parts: list[Part], deadline_s: float, on_ready: Callable[[Status], None] | None
+    ) -> list[Status]:
+        deadline = time.monotonic() + deadline_s
+        with ThreadPoolExecutor(len(parts)) as pool:
+            launched = pool.map(lambda one: (one, self._launch(one, fresh=True)), parts)
+            waiting = [pool.submit(self._await, part, record, deadline) for part, record in list(launched)]
+            found = []
+            for future in waiting:
+                found.append(future.result())
+                if on_ready is not None:
+                    on_ready(found[-1])
+            return found
+
+    def _launch(self, part: Part, *, fresh: bool) -> Record:
+        self._places.make()
+        part.prepare(fresh)
+        child = processes.spawn(part.launch(), self._places.log(part.name))
+        self._children.append(child)
+        created = Identity.of(child.pid).created
+        record = Record(part.name, part.title, part.version, part.port, child.pid, created, part.stop_signal)
+        record.write(self._places.record(part.name))
+        return record
+
+    def _await(self, part: Part, record: Record, deadline: float) -> Status:
+        started = time.monotonic()
+        while not part.is_ready():
+            if record.identity.leader() is None:
+                raise PartError(f"{part.title} ended while starting: {self._last_words(part.name)}")
+            if time.monotonic() > deadline:
+                raise PartError(f"{part.title} did not serve in time: {self._last_words(part.name)}")
+            time.sleep(POLL_S)
+        ready = replace(record, ready_s=round(time.monotonic() - started, 2))
+        ready.write(self._places.record(part.name))
+        return _status(ready)
+
+    def _last_words(self, name: str) -> str:
+        path = self._places.log(name)
+        lines = path.read_text(errors="replace").split("\n") if path.exists() else []
+        said = [line.strip() for line in lines if line.strip()]
+        return f"{said[-1] if said else 'it said nothing'} (log: {path})"
+
+    def _require_free_ports(self, parts: Sequence[Part]) -> None:
+        for part in parts:
+            if not ports.is_free(part.port):
+                raise PartError(
+                    f"port {part.port}, where {part.title} listens, is taken by {ports.holder(part.port)}: end it first"
+                )
+
+    def _clear(self) -> None:
+        for folder in (self._places.root / "data", self._places.logs, self._places.run):
+            try:
+                shutil.rmtree(folder, ignore_errors=False)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise PartError(f"what an earlier run left cannot be removed: {error}") from error
+
+    def _part(self, name: str) -> Part:
+        if name not in self._parts:
+            raise PartError(f"there is no part {name!r}; the parts are {', '.join(self._parts)}")
+        return self._parts[name]
+
+    def _record(self, name: str) -> Record | None:
+        record = Record.read(self._places.record(name))
+        return record if record is not None and record.identity.leader() is not None else None
+
+    def _running(self, name: str) -> Record:
+        part = self._part(name)
+        record = self._record(name)
+        if record is None:
+            raise PartError(f"{part.title} does not run")
+        return record
+
+    def _signal(self, name: str, number: signal.Signals) -> None:
+        for process in self._running(name).identity.members():
+            process.send_signal(number)
+
+    def _forget_ended(self) -> None:
+        self._children = [child for child in self._children if child.poll() is None]
+
+
+def records(places: Places) -> list[Record]:
+    found = (Record.read(path) for path in sorted(places.run.glob("*.json")))
+    return [record for record in found if record is not None]
+
+
+def stop_recorded(places: Places) -> list[str]:
+    """Ends everything that a record in this root names, whoever started it; returns the names that ran."""
+    known = records(places)
+    running = [record.name for record in known if record.identity.members()]
+    with ThreadPoolExecutor(max(1, len(known))) as pool:
+        list(pool.map(lambda one: processes.end(one.identity, one.stop_signal), known))
+    for record in known:
+        places.record(record.name).unlink(missing_ok=True)
+    return running
+
+
+def status(places: Places) -> list[Status]:
+    return [_status(record) for record in records(places)]
+
+
+def _status(record: Record) -> Status:
+    leader = record.identity.leader()
+    state = "dead" if leader is None else "paused" if leader.status() == psutil.STATUS_STOPPED else "runs"
+    memory_mib = sum(_rss_bytes(one) for one in record.identity.members()) / MIB
+    address = f"127.0.0.1:{record.port}"
+    return Status(
+        record.name, record.title, record.version, address, record.pid, state, round(memory_mib, 1), record.ready_s
+    )
+
+
+def _rss_bytes(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0  # ended meanwhile
+
+
+@contextmanager
+def _terminated_as_interrupt() -> Iterator[None]:
+    """While parts start, SIGTERM is an exception, so that what was started is ended before we go."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise Interrupted("terminated while the parts were starting")
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
