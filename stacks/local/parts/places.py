@@ -25,7 +25,7 @@ class Places:
 
     def record(self, part: str) -> Path:
         """The pid file of a part: its process identity and how to end it."""
-        return self.run / f"{part}.json"
+        return self.run / f"{part}.pid"
 
     @property
     def logs(self) -> Path:

@@ -194,7 +194,7 @@ class Supervisor:
 
 
 def records(places: Places) -> list[Record]:
-    found = (Record.read(path) for path in sorted(places.run.glob("*.json")))
+    found = (Record.read(path) for path in sorted(places.run.glob("*.pid")))
     return [record for record in found if record is not None]
 
 
