@@ -1,0 +1,91 @@
+"""Tables of patterns, searched in linear time: one pass decides which few are worth running.
+
+Each pattern names hints, short literals without which it cannot match. An Aho-Corasick automaton
+finds all hints of a table in one pass over the text, so benign text costs that pass and nothing else.
+RE2 keeps the rest linear too; its `Set` is not used, because it reports "no match" when it runs out of memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import ahocorasick
+import re2
+
+from services.gateway.detectors.text_views import View, fold, views
+from services.gateway.exchange import Finding
+
+
+def _anything(value: str) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What one kind of finding looks like. Group 1, where there is one, is the finding."""
+
+    kind: str
+    expression: str  # RE2; gaps are bounded, so that many near misses cannot add up to quadratic time
+    hints: tuple[str, ...]  # lower case, folded; the expression cannot match a text without any of them
+    score: float = 1.0
+    accept: Callable[[str], bool] = _anything
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    pattern: Pattern
+    expression: re2._Regexp
+    group: int
+
+
+class PatternTable:
+    """Patterns of one detector, compiled once."""
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._compiled = tuple(_compile(pattern) for pattern in patterns)
+        self._hints = ahocorasick.Automaton()
+        for hint in {hint for pattern in patterns for hint in pattern.hints}:
+            needing = [index for index, pattern in enumerate(patterns) if hint in pattern.hints]
+            self._hints.add_word(hint, needing)
+        self._hints.make_automaton()
+
+    def find(self, view: View) -> Iterator[Finding]:
+        """Findings in one view, as spans of the original."""
+        hinted = {index for _, needing in self._hints.iter(view.text.lower()) for index in needing}
+        for index in sorted(hinted):
+            compiled = self._compiled[index]
+            for match in compiled.expression.finditer(view.text):
+                start, end = match.span(compiled.group)
+                if compiled.pattern.accept(view.text[start:end]):
+                    yield Finding(compiled.pattern.kind, *view.locate(start, end), compiled.pattern.score)
+
+
+def _compile(pattern: Pattern) -> _Compiled:
+    expression = re2.compile(fold(pattern.expression))
+    return _Compiled(pattern, expression, 1 if expression.groups else 0)
+
+
+def find_in_views(text: str, find: Callable[[View], Iterable[Finding]]) -> tuple[Finding, ...]:
+    """Looks at every reading of `text` and settles overlaps: the findings do not overlap and are in order."""
+    found = [finding for view in views(text) for finding in find(view)]
+    return tuple(without_overlaps(found)) if found else ()
+
+
+def without_overlaps(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Overlapping findings become one that covers them all, called by the surest (then longest) of them."""
+    group: list[Finding] = []
+    reach = 0
+    for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
+        if group and finding.start >= reach:
+            yield _covering(group)
+            group, reach = [], 0
+        group.append(finding)
+        reach = max(reach, finding.end)
+    if group:
+        yield _covering(group)
+
+
+def _covering(group: Sequence[Finding]) -> Finding:
+    surest = max(group, key=lambda finding: (finding.score, finding.end - finding.start))
+    return Finding(surest.kind, group[0].start, max(finding.end for finding in group), surest.score)
