@@ -9,18 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stacks.local.engine_backend import Invented
+from pulumi.provider.experimental.provider import Provider
+
+from stacks.local.engine_backend import Checked, Invented, Scope
 from stacks.local.engine_graph import UNKNOWN, Deployment, EngineError, Finding, Json, Resource
+from stacks.local.engine_packs import Pack, Packs, opened
 from stacks.local.engine_program import Transport, failure_line, run_program
-from stacks.local.engine_project import load_project
-from stacks.local.monitor import EngineLog, Monitor
+from stacks.local.engine_project import Project, load_project
+from stacks.local.engine_provider import ProviderBackend
+from stacks.local.monitor import EngineLog, Monitor, Rejected
 
-__all__ = ["UNKNOWN", "Deployment", "EngineError", "Finding", "Resource", "run"]
-
-
-class _NoPacks:
-    def judge_resource(self, resource: Resource, checked: Mapping[str, Json], provider: Resource | None) -> bool:
-        return True
+__all__ = ["UNKNOWN", "Deployment", "EngineError", "Finding", "Pack", "Resource", "destroy", "run"]
 
 
 def run(
@@ -29,30 +28,82 @@ def run(
     *,
     config: Mapping[str, str] | None = None,
     preview: bool = False,
-    provider: None = None,
-    packs: Sequence[object] = (),
+    provider: Provider | None = None,
+    packs: Sequence[Pack] = (),
     references: Mapping[str, Mapping[str, Json]] | None = None,
     transport: Transport = "in process",
 ) -> Deployment:
-    """Runs the program in folder `program` for `stack`; raises EngineError when it is refused."""
+    """Runs the program in folder `program` for `stack`; raises EngineError when it is refused.
+
+    Without a provider every output is invented from the schema (in a preview: unknown). With one, a
+    mandatory violation of a pack ends the run before that resource is created.
+    """
     project = load_project(program, stack, config or {})
-    monitor = Monitor(project, Invented(preview=preview), _NoPacks(), references or {}, preview=preview)
-    log = EngineLog()
+    backend = ProviderBackend(provider, preview=preview) if provider else Invented(preview=preview)
+    stops = provider is not None and not preview
+    with opened(packs, project, preview=preview, stop_at_mandatory=stops) as judge:
+        monitor = Monitor(project, backend, judge, references or {}, preview=preview)
+        log = EngineLog()
+        if _completed(project, monitor, log, preview=preview, transport=transport):
+            judge.judge_stack(monitor.registered.values(), monitor.checked)
+        return _deployment(project, monitor, judge, log, preview=preview)
+
+
+def _completed(project: Project, monitor: Monitor, log: EngineLog, *, preview: bool, transport: Transport) -> bool:
+    """True when the program ran to its end, False when a pack stopped it."""
     try:
         run_program(project, monitor, log, preview=preview, transport=transport)
     except Exception as error:
+        if isinstance(monitor.failure, Rejected):
+            return False
         if isinstance(monitor.failure, EngineError):
             raise monitor.failure from None
         if isinstance(error, EngineError):
             raise
         where = failure_line(error, project.program)
         raise EngineError(f"{where}: {type(error).__name__}: {str(error).strip()}") from error
+    return True
+
+
+def _deployment(project: Project, monitor: Monitor, judge: Packs, log: EngineLog, *, preview: bool) -> Deployment:
     return Deployment(
         project=project.name,
-        stack=stack,
+        stack=project.stack,
         preview=preview,
         resources=tuple(monitor.registered.values()),
         outputs=monitor.outputs,
-        findings=(),
+        findings=tuple(judge.findings),
         messages=tuple(log.messages),
     )
+
+
+def destroy(deployment: Deployment, provider: Provider, *, force: bool = False) -> tuple[str, ...]:
+    """Deletes what a run created, dependants first; returns the URNs.
+
+    A protected resource refuses the whole destruction and a retained one is left; `force` deletes
+    both, for environments that are thrown away.
+    """
+    backend = ProviderBackend(provider, preview=False)
+    created = [resource for resource in deployment.resources if resource.custom and resource.id]
+    own = [resource for resource in created if not resource.type.startswith("pulumi:")]
+    _refuse_protected(own, force=force)
+    # Nothing is registered before what it depends on, so the reverse is a safe order.
+    going = [resource for resource in reversed(own) if force or not resource.retain_on_delete]
+    for resource in going:
+        _delete(backend, resource)
+    return tuple(resource.urn for resource in going)
+
+
+def _refuse_protected(resources: Sequence[Resource], *, force: bool) -> None:
+    protected = [resource for resource in resources if resource.protect]
+    if protected and not force:
+        first = protected[0]
+        raise EngineError(f"{first.source}: {first.type} {first.name!r} is protected; nothing was deleted")
+
+
+def _delete(backend: ProviderBackend, resource: Resource) -> None:
+    place = Checked(resource.urn, resource.type, resource.name, {**resource.inputs, **resource.outputs}, Scope())
+    try:
+        backend.delete(place, resource.id)
+    except EngineError as error:
+        raise EngineError(f"{resource.source}: {resource.type} {resource.name!r}: {error}") from error

@@ -7,7 +7,7 @@ import inspect
 import typing
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
@@ -60,6 +60,9 @@ class Backend(Protocol):
     def models(self, token: str) -> bool:
         """True when resources of this type are really created, so that their inputs must be known."""
 
+    def check(self, resource: Checked) -> Checked:
+        """Validates inputs and adds what the provider generates."""
+
     def create(self, resource: Checked) -> Created: ...
 
     def read(self, resource: Checked, identifier: str) -> Created: ...
@@ -68,16 +71,16 @@ class Backend(Protocol):
         """The function's answer, or None when nobody here can give one."""
 
 
-def check(urn: str, token: str, name: str, inputs: Mapping[str, Json], scope: Scope) -> Checked:
+def check(resource: Checked) -> Checked:
     """Adds what the real provider's Check adds: the generated name and all tags, the provider's included."""
-    checked = dict(inputs)
+    token, inputs = resource.type, dict(resource.inputs)
     accepted = schema.input_shape(token).properties
     key = _NAMED_OTHERWISE.get(token, "name")
-    if token.startswith("aws:") and key in accepted and key not in checked and "namePrefix" not in checked:
-        checked[key] = _generated_name(urn, token, name)
-    if "tags" in accepted and "tagsAll" in schema.output_types(token) and isinstance(checked.get("tags", {}), dict):
-        checked["tagsAll"] = {**scope.default_tags, **checked.get("tags", {})}
-    return Checked(urn, token, name, checked, scope)
+    if token.startswith("aws:") and key in accepted and key not in inputs and "namePrefix" not in inputs:
+        inputs[key] = _generated_name(resource.urn, token, resource.name)
+    if "tags" in accepted and "tagsAll" in schema.output_types(token) and isinstance(inputs.get("tags", {}), dict):
+        inputs["tagsAll"] = {**resource.scope.default_tags, **inputs.get("tags", {})}
+    return replace(resource, inputs=inputs)
 
 
 def _generated_name(urn: str, token: str, name: str) -> str:
@@ -100,6 +103,9 @@ class Invented:
 
     def models(self, token: str) -> bool:
         return False
+
+    def check(self, resource: Checked) -> Checked:
+        return check(resource)
 
     def create(self, resource: Checked) -> Created:
         if self._preview:

@@ -23,7 +23,7 @@ from pulumi.runtime.proto import (
 )
 
 from stacks.local import engine_documents, schema
-from stacks.local.engine_backend import Backend, Checked, Created, check
+from stacks.local.engine_backend import Backend, Checked, Created
 from stacks.local.engine_graph import UNKNOWN, EngineError, Json, Resource
 from stacks.local.engine_program import CALL_SITE, LIBRARIES
 from stacks.local.engine_project import ORGANIZATION, Project
@@ -127,6 +127,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         request = _Request(wire, urn, _source(wire) or self._main(), plain(wire.object))
         self._refuse_misplaced(request)
         if not wire.custom:
+            self._judged(self._resource(request, Created("", {}, modelled=False)), request.inputs)
             self._record(request, Created("", dict(request.inputs), modelled=False))
             return resource_pb2.RegisterResourceResponse(urn=urn)
         created = self._provide(request) if wire.type.startswith("pulumi:providers:") else self._create(request)
@@ -159,16 +160,20 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         wire = request.wire
         self._refuse_bad_inputs(request, request.inputs)
         scope = self._providers.scope(wire.type, wire.provider, request.source, repr(wire.name))
-        checked = check(request.urn, wire.type, wire.name, request.inputs, scope)
+        given = Checked(request.urn, wire.type, wire.name, request.inputs, scope)
+        checked = self._by_backend(request, lambda: self._backend.check(given))
         pending = self._resource(request, Created("", {}, modelled=False))
-        provider = self.registered.get(wire.provider.rpartition("::")[0])
-        if not self._judge.judge_resource(pending, checked.inputs, provider):
-            raise Rejected(request.urn)
+        self._judged(pending, checked.inputs)
         self._refuse_unreturned_outputs(request)
-        created = self._by_backend(request.source, request.urn, lambda: self._backend.create(checked))
+        created = self._by_backend(request, lambda: self._backend.create(checked))
         self._record(request, created)
         self.checked[request.urn] = checked.inputs
         return created
+
+    def _judged(self, pending: Resource, inputs: Mapping[str, Json]) -> None:
+        provider = self.registered.get(pending.provider.rpartition("::")[0])
+        if not self._judge.judge_resource(pending, inputs, provider):
+            raise Rejected(pending.urn)
 
     def _refuse_bad_inputs(self, request: _Request, inputs: Mapping[str, Json]) -> None:
         where = f"{request.source}: {request.wire.type} {request.wire.name!r}"
@@ -183,7 +188,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
 
     def _refuse_unreturned_outputs(self, request: _Request) -> None:
         """After creation nothing is unknown, unless nobody returned it."""
-        if self._preview or not self._is_modelled(request.wire.type):
+        if self._preview or not self._backend.models(request.wire.type):
             return
         for path, leaf in leaves(request.inputs):
             if leaf == UNKNOWN:
@@ -194,14 +199,11 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
                     f"that nobody returned, of {' or '.join(sorted(givers))}"
                 )
 
-    def _is_modelled(self, token: str) -> bool:
-        return self._backend.models(token)
-
-    def _by_backend(self, source: str, urn: str, action: Callable[[], Created]) -> Created:
+    def _by_backend(self, request: _Request, action: Callable[[], Answer]) -> Answer:
         try:
             return action()
         except EngineError as error:
-            raise EngineError(f"{source}: {urn}: {error}") from error
+            raise EngineError(f"{request.source}: {request.wire.type} {request.wire.name!r}: {error}") from error
 
     def _record(self, request: _Request, created: Created) -> None:
         self.registered[request.urn] = self._resource(request, created)
@@ -260,10 +262,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def _read(self, request: resource_pb2.ReadResourceRequest) -> resource_pb2.ReadResourceResponse:
         source = _source(request) or self._main()
         urn = self._urn(request.parent, request.type, request.name)
-        if request.type == STACK_REFERENCE:
-            created = self._referenced(request.id, source)
-        else:
-            created = self._by_backend(source, urn, lambda: self._read_by_provider(request, urn, source))
         wire = resource_pb2.RegisterResourceRequest(
             type=request.type,
             name=request.name,
@@ -273,7 +271,12 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             object=request.properties,
             dependencies=request.dependencies,
         )
-        self._record(_Request(wire, urn, source, plain(request.properties)), created)
+        reading = _Request(wire, urn, source, plain(request.properties))
+        if request.type == STACK_REFERENCE:
+            created = self._referenced(request.id, source)
+        else:
+            created = self._by_backend(reading, lambda: self._read_by_provider(reading, request.id))
+        self._record(reading, created)
         return resource_pb2.ReadResourceResponse(urn=urn, id=created.id, properties=_known(created.outputs))
 
     def _referenced(self, name: str, source: str) -> Created:
@@ -283,11 +286,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         outputs = {key: value for key, value in self._references[name].items() if not holds_unknown(value)}
         return Created(name, {"name": name, "outputs": outputs, "secretOutputNames": []}, modelled=False)
 
-    def _read_by_provider(self, request: resource_pb2.ReadResourceRequest, urn: str, source: str) -> Created:
-        scope = self._providers.scope(request.type, request.provider, source, repr(request.name))
-        return self._backend.read(
-            Checked(urn, request.type, request.name, plain(request.properties), scope), request.id
-        )
+    def _read_by_provider(self, reading: _Request, identifier: str) -> Created:
+        wire = reading.wire
+        scope = self._providers.scope(wire.type, wire.provider, reading.source, repr(wire.name))
+        return self._backend.read(Checked(reading.urn, wire.type, wire.name, reading.inputs, scope), identifier)
 
     # --- functions
 
@@ -302,7 +304,10 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         if request.tok == "pulumi:pulumi:getResource":
             return resource_pb2.ResourceInvokeResponse(**{"return": self._registered_state(request, source)})
         scope = self._providers.scope(request.tok, request.provider, source, f"the call of {request.tok}")
-        answer = self._backend.invoke(request.tok, plain(request.args), scope)
+        try:
+            answer = self._backend.invoke(request.tok, plain(request.args), scope)
+        except EngineError as error:
+            raise EngineError(f"{source}: the call of {request.tok} failed: {error}") from error
         if answer is None:
             raise EngineError(f"{source}: un-mocked invoke {request.tok}: neither the provider nor the engine knows it")
         return resource_pb2.ResourceInvokeResponse(**{"return": struct(answer)})
@@ -362,14 +367,17 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def _answer(self, action: Callable[[], Answer], context: Any) -> Answer:
         """Keeps the first cause: what the SDK raises afterwards is only its echo."""
         try:
-            if self.failure is not None:
-                raise EngineError(f"the run already failed: {self.failure}")
+            self._refuse_after_failure()
             return action()
         except (EngineError, Rejected) as error:
             self.failure = self.failure or error
             if context is not None:
                 context.abort(grpc.StatusCode.UNKNOWN, str(error))
             raise
+
+    def _refuse_after_failure(self) -> None:
+        if self.failure is not None:
+            raise EngineError(f"the run already failed: {self.failure}")
 
 
 class EngineLog(engine_pb2_grpc.EngineServicer):
