@@ -198,7 +198,8 @@ def read_embedding(arrival: Arrival, body: bytes) -> EmbeddingRequest:
 
 def refuse(param: str | None, code: str, public: str) -> NoReturn:
     """A request whose shape is wrong: 400, naming the place."""
-    raise Denied("schema", f"{code} at {param or 'body'}", status=400, code=code, public=public, param=param)
+    # The reason, which is kept, does not repeat the caller's own words; the sentence to the caller may.
+    raise Denied("schema", code, status=400, code=code, public=public, param=param)
 
 
 # --- reading ----------------------------------------------------------------------------------------------

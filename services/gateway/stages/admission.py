@@ -7,8 +7,6 @@ In this order, each step only after the one before it held:
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from services.gateway.exchange import (
     Admitted,
     Caller,
@@ -21,14 +19,9 @@ from services.gateway.exchange import (
     Usage,
 )
 from services.gateway.ports import Ports
-
-# What the gateway itself may add to a prompt beyond the caller's text and the template, in bytes.
-FRAME_BYTES_MAX = 2_048
-CONTEXT_BYTES_MAX = 16_384
-MESSAGE_BYTES = 16  # a turn's markers in a chat template
+from services.gateway.stages.worst_case import added_tokens_max, caller_tokens_max, output_tokens_max, price
 
 _KINDS = {Endpoint.CHAT_COMPLETIONS: "chat", Endpoint.EMBEDDINGS: "embedding"}
-_MILLION = Decimal(1_000_000)
 
 
 async def admit(submission: Submission, ports: Ports) -> Admitted:
@@ -36,12 +29,13 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
     caller, registration, role = await identify(submission.bearer, ports)
     model = _model(submission, role, ports)
     ports.authorization.authorize(caller, registration, role, submission.endpoint, model)
-    input_tokens, output_tokens = _worst_case(submission, role)
+    input_tokens = _caller_tokens_max(submission, role)
+    output_tokens = output_tokens_max(submission, role)
     lease = await ports.limits.acquire(
         caller, registration, role, input_tokens=input_tokens, output_tokens=output_tokens
     )
     try:
-        usd = price(model, Usage(input_tokens + _added_bytes_max(submission, role), output_tokens))
+        usd = price(model, Usage(input_tokens + added_tokens_max(submission, role), output_tokens))
         reservation = await ports.budget.reserve(caller, registration, role, submission.request_id, usd)
     except BaseException:  # cancellation too: a lease must not outlive the request
         await ports.limits.release(lease, Usage(0, 0))
@@ -86,19 +80,11 @@ def offered(caller: Caller, registration: Registration, role: Role, ports: Ports
     return tuple(seen)
 
 
-def price(model: ModelOffer, usage: Usage) -> Decimal:
-    """US dollars for `usage` at the model's price."""
-    return (
-        model.usd_per_million_input_tokens * usage.input_tokens
-        + model.usd_per_million_output_tokens * usage.output_tokens
-    ) / _MILLION
-
-
-def model_not_found(name: str) -> Denied:
+def model_not_found() -> Denied:
     """One answer for unknown and for not allowed: the catalogue is nobody's business."""
     return Denied(
         "admission",
-        f"model '{name[:64]}' is not offered to the role",
+        "the model is not offered to the role",
         status=404,
         code="model_not_found",
         param="model",
@@ -109,7 +95,7 @@ def model_not_found(name: str) -> Denied:
 def _model(submission: Submission, role: Role, ports: Ports) -> ModelOffer:
     model = ports.models.get(submission.model)
     if model is None or submission.model not in role.models or model.kind != _KINDS.get(submission.endpoint):
-        raise model_not_found(submission.model)
+        raise model_not_found()
     return model
 
 
@@ -123,45 +109,15 @@ def _permitted(caller: Caller, registration: Registration, role: Role, model: Mo
     return True
 
 
-def _worst_case(submission: Submission, role: Role) -> tuple[int, int]:
-    """Tokens that the caller's own text can become, and tokens that may come back.
-
-    No tokenizer in use makes more tokens than the text has UTF-8 bytes, so bytes are a sound bound.
-    """
-    input_tokens = _caller_bytes(submission)
-    if input_tokens > role.limits.input_tokens_max:
+def _caller_tokens_max(submission: Submission, role: Role) -> int:
+    tokens = caller_tokens_max(submission)
+    if tokens > role.limits.input_tokens_max:
         raise Denied(
             "admission",
-            f"input of up to {input_tokens} tokens exceeds {role.limits.input_tokens_max}",
+            f"input of up to {tokens} tokens exceeds {role.limits.input_tokens_max}",
             status=400,
             code="context_length_exceeded",
             param="messages",
             public=f"The request may hold up to {role.limits.input_tokens_max} input tokens (counted as UTF-8 bytes).",
         )
-    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
-        return input_tokens, 0
-    wanted = submission.parameters.output_tokens_max or role.limits.output_tokens_max
-    return input_tokens, min(wanted, role.limits.output_tokens_max)
-
-
-def _caller_bytes(submission: Submission) -> int:
-    total = len(submission.messages) * MESSAGE_BYTES
-    for message in submission.messages:
-        total += _bytes(message.text)
-        for call in message.tool_calls:
-            total += _bytes(call.name) + _bytes(call.arguments)
-    for tool in submission.tools:
-        total += _bytes(tool.name) + _bytes(tool.description) + _bytes(tool.parameters)
-    return total + _bytes(submission.parameters.response_format or "")
-
-
-def _added_bytes_max(submission: Submission, role: Role) -> int:
-    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
-        return 0
-    schemas = sum(len(role.tools.get(tool.name, "")) for tool in submission.tools)
-    context = CONTEXT_BYTES_MAX if role.collections else 0
-    return _bytes(role.template.system) + FRAME_BYTES_MAX + context + schemas
-
-
-def _bytes(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
+    return tokens

@@ -11,6 +11,9 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 
+# Letters only: digits could make a detector see a number in a placeholder.
+_LETTERS = bytes(b"bcdfghjklmnpqrstvwxz"[byte % 20] for byte in range(256))
+
 
 class Vault:
     """Gives each distinct value of one request its placeholder."""
@@ -18,7 +21,7 @@ class Vault:
     __slots__ = ("_by_value", "_counts", "_key", "values")
 
     def __init__(self, key: str | None = None) -> None:
-        self._key = key or secrets.token_hex(4)
+        self._key = key or secrets.token_bytes(8).translate(_LETTERS).decode()
         self._by_value: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self.values: dict[str, str] = {}

@@ -1,0 +1,212 @@
+"""The journey of one request. Read this first.
+
+    admit → govern → record intent → retrieve → generate → validate → record outcome → last byte
+
+(1) Nothing is governed that was not admitted; nothing outside is called before the intent is durable;
+    nothing is released that no verdict covers; the last byte waits for the outcome record.
+(2) A request that is denied before the intent leaves one `refusal`, after it one `outcome`.
+(3) Whatever happens, also a caller who hangs up: the upstream call ends, money is settled to what was
+    used, the place among the concurrent requests is given back, and the end is written down.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from time import monotonic
+
+from services.gateway.exchange import (
+    Admitted,
+    Caller,
+    Denied,
+    Endpoint,
+    Finish,
+    Generated,
+    Governed,
+    Grounded,
+    Intended,
+    Released,
+    Submission,
+    Unavailable,
+    Usage,
+)
+from services.gateway.ports import Ports
+from services.gateway.stages.admission import admit
+from services.gateway.stages.audit import Outcome, record_intent, record_outcome, record_refusal
+from services.gateway.stages.model_call import Meter, close, generate
+from services.gateway.stages.output_validation import Verdict, validate
+from services.gateway.stages.prompt_governance import govern
+from services.gateway.stages.retrieval import retrieve
+from services.gateway.stages.worst_case import caller_tokens_max, price
+
+log = logging.getLogger(__name__)
+
+Observer = Callable[[Admitted, Outcome], None]
+Work = Awaitable[None]
+_closing: set[asyncio.Future[list[BaseException | None]]] = set()  # the loop keeps weak references only
+
+
+class Journey:
+    """One submission on its way through all the stages."""
+
+    def __init__(self, submission: Submission, ports: Ports, observe: Observer) -> None:
+        self._submission = submission
+        self._ports = ports
+        self._observe = observe
+        self._started_at = monotonic()
+        self._meter = Meter()
+        self._verdict = Verdict()
+        self._admitted: Admitted | None = None
+        self._governed: Governed | None = None  # set when the intent is durable
+        self._grounded: Grounded | None = None
+        self._closed = False
+
+    @property
+    def own_ms(self) -> float:
+        """Time the gateway itself has taken so far."""
+        return (monotonic() - self._started_at - self._meter.waited_s) * 1000
+
+    async def answer(self) -> AsyncIterator[Released]:
+        """Released events of a chat answer, `Finish` last. Denied when it is refused."""
+        generated: Generated | None = None
+        try:
+            intended = await self._intend()
+            generated = await self._generate(intended)
+            async for released in validate(generated, self._ports.detectors, self._verdict):
+                if isinstance(released.event, Finish):
+                    await close(generated.events)
+                    released = await self._finish(released.event)
+                yield released
+        except Denied as denied:
+            await self._deny(denied)
+            raise
+        except Exception as error:
+            await self._deny(Unavailable("pipeline", type(error).__name__))
+            raise
+        finally:
+            if generated is not None:
+                await close(generated.events)
+            await self._hang_up()
+
+    async def embed(self) -> tuple[tuple[tuple[float, ...], ...], Usage]:
+        """Vectors of the masked texts, one each. Denied when it is refused."""
+        try:
+            intended = await self._intend()
+            texts = [message.text for message in intended.governed.messages]
+            asked_at = monotonic()
+            vectors = await self._ports.embeddings.embed(texts)
+            self._meter.waited_s = monotonic() - asked_at
+            usage = Usage(caller_tokens_max(self._submission), 0)
+            await self._close("stop", usage=usage)
+        except Denied as denied:
+            await self._deny(denied)
+            raise
+        except Exception as error:
+            await self._deny(Unavailable("pipeline", type(error).__name__))
+            raise
+        finally:
+            await self._hang_up()
+        return vectors, usage
+
+    async def _intend(self) -> Intended:
+        self._admitted = await admit(self._submission, self._ports)
+        governed = govern(self._admitted, self._ports.detectors, self._ports.prompt_hash)
+        intended = await record_intent(governed, self._ports.audit)
+        self._governed = governed
+        return intended
+
+    async def _generate(self, intended: Intended) -> Generated:
+        ports = self._ports
+        self._grounded = await retrieve(intended, ports.embeddings, ports.documents, ports.detectors.prompt_injection)
+        return generate(self._grounded, ports.backends, self._meter)
+
+    async def _finish(self, finish: Finish) -> Released:
+        """The last event, which leaves only after its record is durable."""
+        await self._close(finish.reason)
+        return Released(Finish(finish.reason, self._meter.usage, self._meter.model_version))
+
+    async def _deny(self, denied: Denied) -> None:
+        """Writes down why the journey ends here. Raises Unavailable when that cannot be written."""
+        if self._closed:
+            return
+        if self._governed is not None:
+            await self._close("failed", reason=f"{denied.stage}: {denied.reason}")
+            return
+        self._closed = True
+        who = self._admitted
+        record = record_refusal(
+            self._submission.request_id, self._submission.endpoint, denied, self._ports.audit, who=who
+        )
+        await _to_the_end(record, *self._give_back(Usage(0, 0)))
+
+    async def _hang_up(self) -> None:
+        """What is left to do when nobody waits for the answer any more."""
+        if self._closed or self._admitted is None:
+            return
+        if self._governed is None:
+            gone = Denied("pipeline", "client disconnected", status=499, code="client_disconnected", public="")
+            await self._deny(gone)
+        else:
+            await self._close("disconnected")
+
+    async def _close(self, finish: str, *, reason: str = "", usage: Usage | None = None) -> None:
+        """Outcome, money and limits at once. What was used is paid for even when no record can be written."""
+        if self._governed is None or self._closed:
+            return
+        self._closed = True
+        outcome = self._outcome(finish, reason, usage)
+        self._observe(self._governed.admitted, outcome)
+        record = record_outcome(self._governed, self._grounded, outcome, self._ports.audit)
+        await _to_the_end(record, *self._give_back(outcome.usage))
+
+    def _outcome(self, finish: str, reason: str, usage: Usage | None) -> Outcome:
+        assert self._admitted is not None  # noqa: S101 - only called from _close
+        used = usage or self._meter.usage
+        return Outcome(
+            finish=finish,
+            usage=used,
+            usage_estimated=self._meter.estimated,
+            usd=price(self._admitted.model, used),
+            model_version=self._meter.model_version,
+            output_masked=self._verdict.masked,
+            blocked_by=self._verdict.blocked_by,
+            tool_calls_refused=self._verdict.calls_refused,
+            released_bytes=self._verdict.released_bytes,
+            duration_ms=(monotonic() - self._started_at) * 1000,
+            reason=reason,
+        )
+
+    def _give_back(self, usage: Usage) -> tuple[Work, ...]:
+        admitted = self._admitted
+        if admitted is None:
+            return ()
+        settled = self._ports.budget.settle(admitted.reservation, price(admitted.model, usage))
+        return settled, self._ports.limits.release(admitted.lease, usage)
+
+
+async def refuse(
+    request_id: str, endpoint: Endpoint | None, denied: Denied, ports: Ports, who: Caller | None = None
+) -> None:
+    """Writes down a refusal that happened before there was a submission."""
+    await record_refusal(request_id, endpoint, denied, ports.audit, who=who)
+
+
+async def drain() -> None:
+    """Waits for journeys that are still being closed."""
+    while _closing:
+        await asyncio.gather(*_closing, return_exceptions=True)
+
+
+async def _to_the_end(record: Work, *others: Work) -> None:
+    """Does all of it, even when the request's own task is cancelled meanwhile. Raises what `record` raised."""
+    together = asyncio.gather(record, *others, return_exceptions=True)
+    _closing.add(together)
+    together.add_done_callback(_closing.discard)
+    failed, *rest = await asyncio.shield(together)
+    for error in rest:
+        # The worst case stays reserved and the place taken until they expire: closed, not open.
+        if isinstance(error, BaseException):
+            log.error("not given back", extra={"error": type(error).__name__})
+    if isinstance(failed, BaseException):
+        raise failed

@@ -1,0 +1,139 @@
+"""What is written down: no record, no answer.
+
+One `refusal` for what was not admitted or not sent; one `intent` before anything outside is called and
+one `outcome` before the last byte leaves. Records hold identities, digests, counts and verdicts. No text
+of a prompt, answer, document or credential ever reaches this module's output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.gateway.exchange import (
+    Admitted,
+    AuditRecord,
+    Caller,
+    Chunk,
+    DataClass,
+    Denied,
+    Endpoint,
+    Governed,
+    Grounded,
+    Intended,
+    Registration,
+    Role,
+    Usage,
+)
+from services.gateway.ports import AuditLog
+
+Body = dict[str, str | int | float | bool | tuple[str, ...] | None]
+
+_SENSITIVITY = {data_class: rank for rank, data_class in enumerate(DataClass)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an admitted request ended."""
+
+    finish: str  # OpenAI's finish reason, or disconnected, failed
+    usage: Usage
+    usage_estimated: bool
+    usd: Decimal
+    model_version: str = ""
+    output_masked: Mapping[str, int] | None = None
+    blocked_by: str = ""
+    tool_calls_refused: int = 0
+    released_bytes: int = 0
+    duration_ms: float = 0.0
+    reason: str = ""  # why it failed
+
+
+async def record_intent(governed: Governed, audit: AuditLog) -> Intended:
+    """The proof that the intent is durable."""
+    submission = governed.admitted.submission
+    body = _subject(governed.admitted)
+    body["prompt_hash"] = governed.prompt_hash
+    body["prompt_redactions"] = _counts(governed.redactions)
+    body["stream"] = submission.stream
+    body["tools"] = tuple(tool.name for tool in governed.tools)
+    body["output_tokens_max"] = governed.admitted.lease.output_tokens
+    body["reserved_usd"] = str(governed.admitted.reservation.usd)
+    body["client_request_id"] = submission.client_request_id
+    await audit.append(AuditRecord("intent", submission.request_id, body))
+    return Intended(governed)
+
+
+async def record_outcome(governed: Governed, grounded: Grounded | None, outcome: Outcome, audit: AuditLog) -> None:
+    """How it ended, with what it cost and which passages it rests on."""
+    body = _subject(governed.admitted)
+    chunks = grounded.chunks if grounded is not None else ()
+    body["finish"] = outcome.finish
+    body["input_tokens"] = outcome.usage.input_tokens
+    body["output_tokens"] = outcome.usage.output_tokens
+    body["usage_estimated"] = outcome.usage_estimated
+    body["usd"] = str(outcome.usd)
+    body["model_version"] = outcome.model_version
+    body["chunks"] = tuple(f"{chunk.document_digest}#{chunk.number}" for chunk in chunks)
+    body["response_class"] = _response_class(governed, chunks)
+    body["output_masked"] = _counts(outcome.output_masked or {})
+    body["blocked_by"] = outcome.blocked_by
+    body["tool_calls_refused"] = outcome.tool_calls_refused
+    body["released_bytes"] = outcome.released_bytes
+    body["duration_ms"] = round(outcome.duration_ms, 3)
+    body["reason"] = outcome.reason
+    await audit.append(AuditRecord("outcome", governed.admitted.submission.request_id, body))
+
+
+async def record_refusal(
+    request_id: str,
+    endpoint: Endpoint | None,
+    denied: Denied,
+    audit: AuditLog,
+    *,
+    who: Caller | Admitted | None = None,
+) -> None:
+    """A request that went no further, and why. What the caller wrote is not repeated: not even a model's name."""
+    body: Body = {}
+    if isinstance(who, Admitted):
+        body = _subject(who)
+    elif who is not None:
+        body = {"issuer": who.issuer, "subject": who.subject, "tenant": who.tenant}
+    body["endpoint"] = endpoint.value if endpoint is not None else None
+    body["stage"] = denied.stage
+    body["reason"] = denied.reason[:512]
+    body["status"] = denied.status
+    body["code"] = denied.code
+    await audit.append(AuditRecord("refusal", request_id, body))
+
+
+def _subject(admitted: Admitted) -> Body:
+    caller, registration, role = admitted.caller, admitted.registration, admitted.role
+    body = _who(caller, registration, role)
+    body["endpoint"] = admitted.submission.endpoint.value
+    body["model"] = admitted.model.id
+    body["template_digest"] = role.template.digest
+    return body
+
+
+def _who(caller: Caller, registration: Registration, role: Role) -> Body:
+    return {
+        "issuer": caller.issuer,
+        "subject": caller.subject,
+        "tenant": caller.tenant,
+        "workload": registration.workload,
+        "registration_digest": registration.digest,
+        "role": role.name,
+        "data_class": registration.data_class.value,
+    }
+
+
+def _response_class(governed: Governed, chunks: Sequence[Chunk]) -> str:
+    """At least internal; confidential when the caller's personal data came back; as its passages otherwise."""
+    floor = DataClass.CONFIDENTIAL if governed.placeholders else DataClass.INTERNAL
+    return max((floor, *(chunk.data_class for chunk in chunks)), key=_SENSITIVITY.__getitem__).value
+
+
+def _counts(counts: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(f"{kind}={count}" for kind, count in sorted(counts.items()))

@@ -1,0 +1,108 @@
+"""The model call: the complete prompt goes to the backend of the admitted model, and its events are counted.
+
+Nothing else may call a model. What comes back is untrusted until output validation has seen it; what it
+costs is counted here, event by event, so that a caller who hangs up still pays for what was generated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from time import monotonic
+
+from services.gateway.exchange import (
+    Denied,
+    Event,
+    Finish,
+    Generated,
+    Grounded,
+    TextDelta,
+    ToolCallReady,
+    Unavailable,
+    Usage,
+)
+from services.gateway.ports import Model
+from services.gateway.stages.worst_case import prompt_tokens_max, size_bytes
+
+
+class Meter:
+    """What one model call has used so far."""
+
+    __slots__ = ("_assumed", "_counted", "_events", "_output_bytes", "model_version", "waited_s")
+
+    def __init__(self) -> None:
+        self.model_version = ""
+        self.waited_s = 0.0  # for the backend: the rest of a request's time is the gateway's own
+        self._assumed: Usage | None = None
+        self._counted: Usage | None = None
+        self._events = 0
+        self._output_bytes = 0
+
+    def start(self, grounded: Grounded) -> None:
+        """Until the backend says better, a call costs the bound on its prompt and, unseen, all it may answer."""
+        admitted = grounded.governed.admitted
+        unseen = 0 if admitted.submission.stream else admitted.lease.output_tokens
+        self._assumed = Usage(prompt_tokens_max(grounded), unseen)
+
+    def failed(self) -> None:
+        """The backend failed: what it sent before that, and only that, is charged."""
+        if not self._events:
+            self._assumed = None
+
+    def count(self, event: Event) -> None:
+        self._events += 1
+        if isinstance(event, TextDelta):
+            self._output_bytes += size_bytes(event.text)
+        elif isinstance(event, ToolCallReady):
+            self._output_bytes += size_bytes(event.call.name) + size_bytes(event.call.arguments)
+        elif isinstance(event, Finish):
+            self._counted = event.usage
+            self.model_version = event.model_version
+
+    @property
+    def estimated(self) -> bool:
+        """True when the backend did not say, and bytes stand in for tokens."""
+        return self._counted is None
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as the backend counted them, or the sound bound."""
+        if self._counted is not None:
+            return self._counted
+        if self._assumed is None:
+            return Usage(0, 0)
+        return Usage(self._assumed.input_tokens, self._output_bytes if self._events else self._assumed.output_tokens)
+
+
+def generate(grounded: Grounded, backends: Mapping[str, Model], meter: Meter) -> Generated:
+    """The model's answer as it is made. The call begins when the first event is asked for."""
+    name = grounded.governed.admitted.model.backend
+    backend = backends.get(name)
+    if backend is None:
+        raise Unavailable("model_call", f"backend '{name}' is not wired")
+    return Generated(grounded, _counted(backend, grounded, meter))
+
+
+async def _counted(backend: Model, grounded: Grounded, meter: Meter) -> AsyncIterator[Event]:
+    meter.start(grounded)
+    events = backend.generate(grounded)
+    asked_at = monotonic()
+    try:
+        async for event in events:
+            meter.waited_s += monotonic() - asked_at
+            meter.count(event)
+            yield event
+            asked_at = monotonic()
+            if isinstance(event, Finish):
+                return
+    except Denied:
+        meter.failed()
+        raise
+    finally:
+        await close(events)
+    raise Unavailable("model_call", "the backend's stream ended without a finish")
+
+
+async def close(events: AsyncIterator[Event]) -> None:
+    """Ends a stream early, so that the connection behind it is cut now and not at garbage collection."""
+    if isinstance(events, AsyncGenerator):
+        await events.aclose()

@@ -1,0 +1,67 @@
+"""The most a request can cost: sound bounds in tokens, and their price.
+
+No tokenizer in use makes more tokens than the text has UTF-8 bytes, so bytes bound tokens without
+knowing the model.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from services.gateway.exchange import Endpoint, Grounded, ModelOffer, Role, Submission, Usage
+
+FRAME_BYTES_MAX = 2_048  # what fencing and placeholders may add
+CONTEXT_BYTES_MAX = 16_384  # passages
+MESSAGE_BYTES = 16  # a turn's markers in a chat template
+
+_MILLION = Decimal(1_000_000)
+
+
+def price(model: ModelOffer, usage: Usage) -> Decimal:
+    """US dollars for `usage` at the model's price."""
+    return (
+        model.usd_per_million_input_tokens * usage.input_tokens
+        + model.usd_per_million_output_tokens * usage.output_tokens
+    ) / _MILLION
+
+
+def caller_tokens_max(submission: Submission) -> int:
+    """What the caller's own text can become."""
+    total = len(submission.messages) * MESSAGE_BYTES
+    for message in submission.messages:
+        total += size_bytes(message.text)
+        for call in message.tool_calls:
+            total += size_bytes(call.name) + size_bytes(call.arguments)
+    for tool in submission.tools:
+        total += size_bytes(tool.name) + size_bytes(tool.description) + size_bytes(tool.parameters)
+    return total + size_bytes(submission.parameters.response_format or "")
+
+
+def output_tokens_max(submission: Submission, role: Role) -> int:
+    """What may come back: the caller's wish, never more than the role's limit."""
+    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
+        return 0
+    most = role.limits.output_tokens_max
+    return min(submission.parameters.output_tokens_max or most, most)
+
+
+def added_tokens_max(submission: Submission, role: Role) -> int:
+    """What the gateway adds: template, passages, the registered schemas of tools."""
+    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
+        return 0
+    schemas = sum(size_bytes(role.tools.get(tool.name, "")) for tool in submission.tools)
+    context = CONTEXT_BYTES_MAX if role.collections else 0
+    return size_bytes(role.template.system) + FRAME_BYTES_MAX + context + schemas
+
+
+def prompt_tokens_max(grounded: Grounded) -> int:
+    """The whole prompt as it was sent: what is charged when a backend does not count."""
+    messages = sum(MESSAGE_BYTES + size_bytes(message.text) for message in grounded.governed.messages)
+    calls = sum(size_bytes(call.arguments) for message in grounded.governed.messages for call in message.tool_calls)
+    tools = sum(size_bytes(tool.description) + size_bytes(tool.parameters) for tool in grounded.governed.tools)
+    return size_bytes(grounded.system) + messages + calls + tools
+
+
+def size_bytes(text: str) -> int:
+    """UTF-8 bytes of `text`, without encoding it when it is ASCII."""
+    return len(text) if text.isascii() else len(text.encode())
