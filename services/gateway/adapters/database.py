@@ -13,6 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import asyncpg
 
@@ -28,7 +29,7 @@ STATEMENT_TIMEOUT_MS = 5_000
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
-Connection = asyncpg.Connection
+Connection: TypeAlias = asyncpg.Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,8 @@ class Database:
         """A connection outside the pool, for one who needs a session; the caller closes it."""
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
-                return await asyncpg.connect(**self._options(statement_timeout_ms))
+                connection: Connection = await asyncpg.connect(**self._options(statement_timeout_ms))
+                return connection
         except DRIVER_ERRORS as error:
             raise unavailable(error) from error
 

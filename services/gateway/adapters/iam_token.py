@@ -1,4 +1,4 @@
-"""Passwords that are IAM tokens: presigned requests that PostgreSQL (RDS) and Valkey (ElastiCache) accept for 15 minutes.
+"""Passwords that are IAM tokens: presigned requests that RDS and ElastiCache accept for 15 minutes.
 
 Made anew for every connection from the credentials of the running task; nothing is stored.
 """
@@ -51,7 +51,7 @@ class IamToken:
         )
         url = f"https://{self.host}/?{urlencode(self.parameters)}"
         request = {"method": "GET", "url": url, "body": {}, "headers": {}, "context": {}}
-        presigned = signer.generate_presigned_url(
+        presigned: str = signer.generate_presigned_url(
             request, operation_name="connect", expires_in=TOKEN_LIFETIME_S, region_name=self.region
         )
         return presigned.removeprefix("https://")

@@ -60,6 +60,14 @@ class Head:
     signature: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class StoredHead:
+    """One version of one object under heads/. `content` is None for a delete marker."""
+
+    name: str
+    content: bytes | None
+
+
 def state(chain: UUID, frontier: Frontier, last_hash: bytes, sealer: UUID, moment: datetime) -> bytes:
     """The text to sign. Below 4,096 bytes for any size, the most that KMS signs as it is."""
     return canonical(

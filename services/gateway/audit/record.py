@@ -24,7 +24,8 @@ INTENT: Final = "intent"
 CLOSING_KINDS: Final = ("outcome", "refusal")  # either closes an intent
 
 NO_HASH: Final = bytes(32)  # what the first record has in place of its predecessor's hash
-RECORD_BYTES_MAX: Final = 64 * 1024
+BODY_BYTES_MAX: Final = 64 * 1024
+NAME_LENGTH_MAX: Final = 200
 
 Value = str | int | float | bool | list[str] | None
 Body = Mapping[str, str | int | float | bool | tuple[str, ...] | list[str] | None]
@@ -45,6 +46,15 @@ class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     seq: int
     ts: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What one record is to say, already in bytes, before it has its place in a chain."""
+
+    kind: str
+    request_id: str
+    body: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,29 +86,39 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def row(chain: UUID, seq: int, previous_hash: bytes, kind: str, request_id: str, body: Body, moment: datetime) -> Row:
-    """The next record of a chain; RecordError when it has no canonical form."""
+def entry(kind: str, request_id: str, body: Body) -> Entry:
+    """What is to be recorded, encoded; RecordError when it has no canonical form."""
     for name, value in body.items():
         # JSON has no such numbers; an encoder would quietly write null.
         if isinstance(value, float) and not math.isfinite(value):
-            raise RecordError(f"body.{name} must be a finite number (got {value})")
+            raise RecordError(f"{kind}: body.{name} must be a finite number (got {value})")
+    for name, text in (("kind", kind), ("request_id", request_id)):
+        if "\x00" in text or len(text) > NAME_LENGTH_MAX:
+            raise RecordError(f"{name} must have no NUL and at most {NAME_LENGTH_MAX} characters")
+    try:
+        (kind + request_id).encode()
+        encoded = canonical(body)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"{kind} has no canonical form: {error}") from None
+    if len(encoded) > BODY_BYTES_MAX:
+        raise RecordError(f"{kind}: body must have at most {BODY_BYTES_MAX} bytes (got {len(encoded)})")
+    return Entry(kind, request_id, msgspec.Raw(encoded))
+
+
+def row(chain: UUID, seq: int, previous_hash: bytes, added: Entry, moment: datetime) -> Row:
+    """The next record of a chain."""
     fields = {
-        "body": body,
+        "body": added.body,
         "chain": str(chain),
-        "kind": kind,
+        "kind": added.kind,
         "previous_hash": previous_hash.hex(),
-        "request_id": request_id,
+        "request_id": added.request_id,
         "seq": seq,
         "ts": timestamp(moment),
         "version": 1,
     }
-    try:
-        record = canonical(fields)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise RecordError(f"{kind} of request {request_id!r} has no canonical form: {error}") from None
-    if len(record) > RECORD_BYTES_MAX:
-        raise RecordError(f"{kind} of request {request_id!r} is longer than {RECORD_BYTES_MAX} bytes ({len(record)})")
-    return Row(seq, kind, request_id, record.decode(), leaf_hash(record))
+    record = canonical(fields)
+    return Row(seq, added.kind, added.request_id, record.decode(), leaf_hash(record))
 
 
 def parse(record: str) -> Fields:

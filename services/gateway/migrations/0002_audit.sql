@@ -29,10 +29,10 @@ CREATE VIEW audit.entry WITH (security_invoker = true) AS
 SELECT
     chain,
     seq,
-    (record::jsonb ->> 'ts')::timestamptz AS written_at,
+    (record::json ->> 'ts')::timestamptz AS written_at,
     kind,
     request_id,
-    record::jsonb -> 'body' AS body
+    record::json -> 'body' AS body -- json, not jsonb: it takes any escape a caller's text may need
 FROM audit.record;
 
 -- One advisory lock a chain: whoever's session holds it is the chain's only writer.

@@ -1,0 +1,127 @@
+"""The audit log as a tamper-evident chain in PostgreSQL, with signed heads in the log archive.
+
+`append` returns when the record is durable, and refuses when it cannot be: no record, no answer. One chain a
+process; concurrent appends share a commit. Parts: a writer that holds the chain, a sealer that puts heads over
+it, and the recovery of chains that others left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import platform
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import msgspec
+
+from services.gateway.adapters.audit_archive import HeadArchive
+from services.gateway.adapters.audit_recovery import Recovery
+from services.gateway.adapters.audit_sealer import Archive, Sealer, Signer
+from services.gateway.adapters.audit_signer import KmsSigner
+from services.gateway.adapters.audit_writer import ChainWriter
+from services.gateway.adapters.database import Database
+from services.gateway.adapters.group_call import GroupCall
+from services.gateway.audit.record import END, HEARTBEAT, Body, Entry, RecordError, entry
+from services.gateway.exchange import AuditRecord, Unavailable
+from services.gateway.settings import Settings
+
+STAGE = "audit"
+GROUP_MAX = 512
+WAITING_MAX = 4_096
+HEARTBEAT_INTERVAL_S = 60.0
+
+_logger = logging.getLogger(__name__)
+
+
+class AuditChain:
+    """`genesis` is what the chain's first record says about its writer: digests of software and settings."""
+
+    def __init__(self, database: Database, signer: Signer, archive: Archive, genesis: Body) -> None:
+        self._writer = ChainWriter(database, genesis, self._committed)
+        self._sealer = Sealer(self._writer, signer, archive)
+        self._recovery = Recovery(database, signer, archive, lambda: self._writer.chain.id, self.append)
+        self._writing = GroupCall[Entry, None](STAGE, self._writer.write, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._committed_at = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
+
+    async def start(self) -> None:
+        """Opens the chain if the database answers; if not, keeps trying, and `append` refuses until then."""
+        await self._writer.start()
+        self._tasks = [
+            asyncio.create_task(self._sealer.run()),
+            asyncio.create_task(self._recovery.run()),
+            asyncio.create_task(self._beat()),
+        ]
+
+    async def append(self, record: AuditRecord) -> None:
+        """Returns only when the record is durable; Unavailable otherwise."""
+        self.ready()
+        try:
+            added = entry(record.kind, record.request_id, record.body)
+        except RecordError as error:
+            raise Unavailable(STAGE, str(error)) from error
+        await self._writing(added)
+
+    def ready(self) -> None:
+        """Returns when records can be made durable and are being sealed; Unavailable otherwise."""
+        if self._closing:
+            raise Unavailable(STAGE, "the audit chain is closing")
+        if not self._writer.connected:
+            raise Unavailable(STAGE, "the audit store is not connected")
+        if self._sealer.overdue:
+            raise Unavailable(STAGE, "the audit chain cannot be sealed: no head has been stored in time")
+
+    async def close(self) -> None:
+        """Finishes what was begun, ends the chain with a record and seals it."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        await self._writing.drain()
+        try:
+            await self._writer.write([entry(END, "", {})])
+            await self._sealer.seal()
+        except Unavailable as failure:
+            _logger.warning("the audit chain could not be ended in order, the next gateway will: %s", failure.reason)
+        await self._writer.close()
+
+    def _committed(self) -> None:
+        self._committed_at = time.monotonic()
+        self._sealer.committed()
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_INTERVAL_S / 4)
+            if time.monotonic() - self._committed_at >= HEARTBEAT_INTERVAL_S:
+                with suppress(Unavailable):  # the writer and the sealer say so themselves
+                    await self.append(AuditRecord(HEARTBEAT, "", {}))
+
+
+def audit_chain(settings: Settings, database: Database) -> AuditChain:
+    """The audit chain of the settings: signed by KMS, its heads in the log archive."""
+    return AuditChain(
+        database,
+        KmsSigner(settings.region, settings.audit_signing_key_arn),
+        HeadArchive(settings.region, settings.audit_bucket),
+        {"software": software_digest(), "settings": settings_digest(settings), "host": platform.node()},
+    )
+
+
+def software_digest() -> str:
+    """What runs: a digest over the names and bytes of the gateway's own files."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".sql", ".lua", ".toml")):
+        digest.update(f"{path.relative_to(root)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return f"sha256:{digest.hexdigest()}"
+
+
+def settings_digest(settings: Settings) -> str:
+    """With what it runs. Settings hold no secrets."""
+    return f"sha256:{hashlib.sha256(msgspec.json.encode(asdict(settings), order='sorted')).hexdigest()}"

@@ -1,0 +1,150 @@
+"""Ends chains in order whose writers did not: a killed process, a lost machine.
+
+A chain is without a writer when its lock can be taken. Whoever takes it writes, into its own chain, an outcome
+`unknown` for every intent that has none, then a record that says where the other chain ended, and puts a last
+head over the other chain, if what it holds follows from the head before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from services.gateway.adapters.audit_sealer import Archive, Signer
+from services.gateway.adapters.database import Connection, Database
+from services.gateway.audit.head import name, open_sealed, seal, state
+from services.gateway.audit.merkle import Frontier
+from services.gateway.audit.record import CLOSING_KINDS, INTENT, NO_HASH, RECOVERY, RecordError, leaf_hash, parse
+from services.gateway.exchange import AuditRecord, Unavailable
+
+STAGE = "audit"
+INTERVAL_S = 30.0
+DEADLINE_S = 120.0
+FETCH_ROWS = 1_000
+
+OPEN_CHAINS = "SELECT chain FROM audit.chain WHERE closed_by IS NULL AND chain <> $1 ORDER BY opened_at"
+OPEN_INTENTS = """
+SELECT intent.seq, intent.request_id FROM audit.record AS intent
+WHERE intent.chain = $1 AND intent.kind = $2 AND NOT EXISTS (
+    SELECT FROM audit.record AS closing
+    WHERE closing.request_id = intent.request_id AND closing.request_id <> '' AND closing.kind = ANY ($3)
+)
+ORDER BY intent.seq
+"""
+
+_logger = logging.getLogger(__name__)
+
+
+class Recovery:
+    def __init__(
+        self,
+        database: Database,
+        signer: Signer,
+        archive: Archive,
+        own_chain: Callable[[], UUID],
+        append: Callable[[AuditRecord], Awaitable[None]],
+    ) -> None:
+        self._database = database
+        self._signer = signer
+        self._archive = archive
+        self._own_chain = own_chain
+        self._append = append
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.recover()
+            except Unavailable as failure:
+                _logger.warning("recovery of audit chains put off: %s", failure.reason)
+            await asyncio.sleep(INTERVAL_S)
+
+    async def recover(self) -> None:
+        """Looks once at every chain that is not closed."""
+        for found in await self._database.fetch(OPEN_CHAINS, self._own_chain()):
+            async with self._database.connection(deadline_s=DEADLINE_S) as connection:
+                await self._recover_if_abandoned(connection, found["chain"])
+
+    async def _recover_if_abandoned(self, connection: Connection, chain: UUID) -> None:
+        if not await connection.fetchval("SELECT pg_try_advisory_lock(audit.lock_key($1))", chain):
+            return  # its writer is alive
+        try:
+            # Another gateway may have been here between the look and the lock.
+            if await connection.fetchval("SELECT closed_by IS NULL FROM audit.chain WHERE chain = $1", chain):
+                await self._take_over(connection, chain)
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock(audit.lock_key($1))", chain)
+
+    async def _take_over(self, connection: Connection, chain: UUID) -> None:
+        try:
+            frontier, last_hash, sealed_size = await self._read_to_end(connection, chain)
+        except (RecordError, ValueError) as error:
+            # Not sealed: a head over records that do not follow would hide it. The verifier names the place.
+            _logger.error("chain %s was left broken and stays unsealed: %s", chain, error)  # noqa: TRY400 - an alarm, not a defect of ours: the place says it all
+            await self._append(AuditRecord(RECOVERY, "", {"of_chain": str(chain), "broken": str(error)}))
+        else:
+            unknown = await self._write_unknown_outcomes(connection, chain)
+            await self._append(_recovered(chain, frontier, last_hash, unknown))
+            if frontier.size > sealed_size:
+                await self._seal(chain, frontier, last_hash)
+        await connection.execute("SELECT audit.close_chain($1, $2)", chain, self._own_chain())
+
+    async def _read_to_end(self, connection: Connection, chain: UUID) -> tuple[Frontier, bytes, int]:
+        """The chain's tree and last hash, going on from its last head, and how much that head covers."""
+        last_seq = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM audit.record WHERE chain = $1", chain)
+        head_name = await self._archive.last_name(chain, last_seq)
+        frontier, last_hash = Frontier(), NO_HASH
+        if head_name is not None:
+            statement = open_sealed(head_name, await self._archive.get(head_name)).statement
+            frontier, last_hash = statement.frontier(), bytes.fromhex(statement.hash)
+        sealed_size = frontier.size
+        query = "SELECT seq, record, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq"
+        async with connection.transaction():
+            async for found in connection.cursor(query, chain, sealed_size, prefetch=FETCH_ROWS):
+                fields = parse(found["record"])
+                if (fields.seq, fields.previous_hash, found["hash"]) != (
+                    frontier.size,
+                    last_hash.hex(),
+                    leaf_hash(found["record"].encode()),
+                ):
+                    raise RecordError(f"seq {found['seq']} does not follow from what is before it")
+                last_hash = found["hash"]
+                frontier.add(last_hash)
+        if last_seq + 1 < frontier.size:
+            raise RecordError(f"it ends at seq {last_seq}, its last head covers seq {frontier.size - 1}")
+        return frontier, last_hash, sealed_size
+
+    async def _write_unknown_outcomes(self, connection: Connection, chain: UUID) -> int:
+        intents = await connection.fetch(OPEN_INTENTS, chain, INTENT, list(CLOSING_KINDS))
+        await asyncio.gather(*(self._append(_unknown(chain, one["seq"], one["request_id"])) for one in intents))
+        return len(intents)
+
+    async def _seal(self, chain: UUID, frontier: Frontier, last_hash: bytes) -> None:
+        text = state(chain, frontier, last_hash, self._own_chain(), datetime.now(UTC))
+        object_name = name(chain, frontier.size - 1)
+        if not await self._archive.put(object_name, seal(text, await self._signer.sign(text))):
+            existing = open_sealed(object_name, await self._archive.get(object_name)).statement
+            if existing.root != frontier.root().hex():
+                raise Unavailable(STAGE, f"{object_name} exists and covers other records")
+
+
+def _unknown(chain: UUID, seq: int, request_id: str) -> AuditRecord:
+    body: dict[str, str | int] = {
+        "outcome": "unknown",
+        "cause": "the gateway ended before it could record the outcome",
+        "of_chain": str(chain),
+        "of_seq": seq,
+    }
+    return AuditRecord("outcome", request_id, body)
+
+
+def _recovered(chain: UUID, frontier: Frontier, last_hash: bytes, unknown: int) -> AuditRecord:
+    body: dict[str, str | int] = {
+        "of_chain": str(chain),
+        "of_seq": frontier.size - 1,
+        "of_hash": last_hash.hex(),
+        "unknown_outcomes": unknown,
+    }
+    return AuditRecord(RECOVERY, "", body)

@@ -1,0 +1,243 @@
+"""Writes one chain: the process's only one, over one connection that holds the chain's lock.
+
+The lock is what fences: it belongs to the session that inserts, so nobody can take the chain over while this
+writer can still write, and this writer cannot write after somebody has. When a batch fails, whether it was
+committed is unknown; the next connection gets the lock only after the old session is gone, so what it then
+reads is final: either exactly the batch in doubt or nothing of it. No gap, no duplicate, no fork.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, unavailable
+from services.gateway.audit.merkle import Frontier
+from services.gateway.audit.record import GENESIS, INTENT, NO_HASH, Body, Entry, Row, entry, row
+from services.gateway.exchange import Unavailable
+
+STAGE = "audit"
+STATEMENT_TIMEOUT_MS = 1_000
+WRITE_DEADLINE_S = 1.25  # the server's own limit comes first; this one is for a server that is silent
+RECONNECT_INTERVAL_S = 0.25
+LOCK_WAIT_S = 3.0  # for the old session to be gone; after that a new chain is begun
+LOCK_POLL_S = 0.1
+CONNECT_DEADLINE_S = 5.0
+
+INSERT = """
+INSERT INTO audit.record (chain, seq, kind, request_id, record, hash)
+SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[])
+"""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class OpenChain:
+    """Where a chain stands, as far as it is known to be durable."""
+
+    id: UUID
+    last_hash: bytes
+    frontier: Frontier
+
+    @property
+    def size(self) -> int:
+        return self.frontier.size
+
+    def commit(self, rows: Sequence[Row]) -> None:
+        for added in rows:
+            self.frontier.add(added.hash)
+            self.last_hash = added.hash
+
+
+class ChainWriter:
+    def __init__(self, database: Database, genesis: Body, committed: Callable[[], None]) -> None:
+        self._database = database
+        self._genesis = entry(GENESIS, "", genesis)
+        self._committed = committed  # told after every commit
+        self._chain: OpenChain | None = None
+        self._connection: Connection | None = None
+        self._in_doubt: list[Row] = []
+        self._lost = asyncio.Event()
+        self._lost.set()
+        self._keeping: asyncio.Task[None] | None = None
+
+    @property
+    def chain(self) -> OpenChain:
+        if self._chain is None:
+            raise Unavailable(STAGE, "no chain has been opened yet")
+        return self._chain
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None
+
+    async def start(self) -> None:
+        """Tries to connect once, then keeps trying in the background, now and after every loss."""
+        await self._try_to_connect()
+        self._keeping = asyncio.create_task(self._keep_connected())
+
+    async def write(self, entries: Sequence[Entry]) -> Sequence[None]:
+        """Appends the entries in one commit; Unavailable when that is not certain to have happened."""
+        connection = self._connection
+        if connection is None:
+            raise Unavailable(STAGE, "the audit store is not connected")
+        rows = _rows(self.chain, entries)
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE_S):
+                await _insert(connection, self.chain.id, rows)
+        except (asyncio.CancelledError, *DRIVER_ERRORS) as error:
+            self._in_doubt = rows
+            self._lose(connection)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            raise unavailable(error) from error
+        self.chain.commit(rows)
+        self._committed()
+        return [None] * len(rows)
+
+    async def close(self) -> None:
+        """Marks the chain as ended in order and lets go of it."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.wait([self._keeping])
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            try:
+                async with asyncio.timeout(WRITE_DEADLINE_S):
+                    await connection.execute("SELECT audit.close_chain($1, $1)", self.chain.id)
+            except DRIVER_ERRORS as error:
+                _logger.warning("chain %s was not closed in order: %s", self.chain.id, unavailable(error))
+            connection.terminate()
+
+    def _lose(self, connection: Connection) -> None:
+        if self._connection is connection:
+            self._connection = None
+            self._lost.set()
+        connection.terminate()
+
+    async def _keep_connected(self) -> None:
+        while True:
+            await self._lost.wait()
+            await self._try_to_connect()
+            if self._connection is None:
+                await asyncio.sleep(RECONNECT_INTERVAL_S)
+
+    async def _try_to_connect(self) -> None:
+        try:
+            await self._connect()
+        except Unavailable as failure:
+            _logger.warning("the audit store cannot be reached: %s", failure.reason)
+
+    async def _connect(self) -> None:
+        connection = await self._database.dedicated(statement_timeout_ms=STATEMENT_TIMEOUT_MS)
+        try:
+            resolved = await self._resume_or_begin(connection)
+        except BaseException as error:
+            connection.terminate()
+            if isinstance(error, DRIVER_ERRORS):
+                raise unavailable(error) from error
+            raise
+        self._in_doubt = []
+        self._lost.clear()
+        self._connection = connection
+        connection.add_termination_listener(self._lose)
+        if connection.is_closed():
+            self._lose(connection)
+        elif resolved:
+            await self.write(_withdrawals(resolved))
+        self._committed()
+
+    async def _resume_or_begin(self, connection: Connection) -> list[Row]:
+        """Rows in doubt that turned out durable; none when a new chain was begun."""
+        async with asyncio.timeout(CONNECT_DEADLINE_S):
+            await connection.execute("SET synchronous_commit = on")  # whatever the role's default is
+            resolved = await self._resume(connection)
+            if resolved is None:
+                await self._begin(connection)
+            return resolved or []
+
+    async def _resume(self, connection: Connection) -> list[Row] | None:
+        """Takes the chain up again: the rows in doubt that turned out durable, or None to begin another."""
+        chain = self._chain
+        if chain is None:
+            return None
+        if not await _lock(connection, chain.id):
+            _logger.warning("chain %s is still locked by its old session: beginning another", chain.id)
+            return None
+        closed_by = await connection.fetchval("SELECT closed_by FROM audit.chain WHERE chain = $1", chain.id)
+        if closed_by is not None:
+            _logger.warning("chain %s was taken over by %s: beginning another", chain.id, closed_by)
+            return None
+        found = await connection.fetch(
+            "SELECT seq, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq", chain.id, chain.size
+        )
+        durable = [(entry["seq"], entry["hash"]) for entry in found]
+        if not durable:
+            return []
+        if durable != [(doubtful.seq, doubtful.hash) for doubtful in self._in_doubt]:
+            _logger.error("chain %s holds records this writer did not write: beginning another", chain.id)
+            return None
+        chain.commit(self._in_doubt)
+        return self._in_doubt
+
+    async def _begin(self, connection: Connection) -> None:
+        chain = OpenChain(uuid4(), NO_HASH, Frontier())
+        rows = _rows(chain, [self._genesis])
+        if not await _lock(connection, chain.id):
+            raise Unavailable(STAGE, f"the lock of the new chain {chain.id} is taken")
+        async with connection.transaction():
+            await connection.execute("INSERT INTO audit.chain (chain) VALUES ($1)", chain.id)
+            await _insert(connection, chain.id, rows)
+        chain.commit(rows)
+        self._chain = chain
+        _logger.info("audit chain %s opened", chain.id)
+
+
+def _rows(chain: OpenChain, entries: Sequence[Entry]) -> list[Row]:
+    now = datetime.now(UTC)
+    rows: list[Row] = []
+    previous = chain.last_hash
+    for seq, added in enumerate(entries, start=chain.size):
+        rows.append(row(chain.id, seq, previous, added, now))
+        previous = rows[-1].hash
+    return rows
+
+
+async def _insert(connection: Connection, chain: UUID, rows: Sequence[Row]) -> None:
+    await connection.execute(
+        INSERT,
+        chain,
+        [one.seq for one in rows],
+        [one.kind for one in rows],
+        [one.request_id for one in rows],
+        [one.record for one in rows],
+        [one.hash for one in rows],
+    )
+
+
+async def _lock(connection: Connection, chain: UUID) -> bool:
+    give_up_at = time.monotonic() + LOCK_WAIT_S
+    while True:
+        locked: bool = await connection.fetchval("SELECT pg_try_advisory_lock(audit.lock_key($1))", chain)
+        if locked or time.monotonic() > give_up_at:
+            return locked
+        await asyncio.sleep(LOCK_POLL_S)
+
+
+def _withdrawals(rows: Sequence[Row]) -> list[Entry]:
+    """Intents whose writing was reported as failed and that are durable all the same: nothing followed them."""
+    return [
+        entry(
+            "outcome",
+            doubtful.request_id,
+            {"outcome": "withdrawn", "cause": "the caller was refused: whether this intent was durable was in doubt"},
+        )
+        for doubtful in rows
+        if doubtful.kind == INTENT
+    ]

@@ -1,0 +1,84 @@
+"""Many concurrent calls as one: what arrives while a call is under way goes together into the next.
+
+Under no load a call starts at once and alone; under load the groups grow by themselves. There is no timer and
+no waiting for company.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from services.gateway.exchange import Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class GroupCall(Generic[Item, Result]):
+    """Calls `call` with up to `group_max` items at a time, one call after the other.
+
+    A failed call fails every item of its group. `abandoned` is told of items whose caller was gone when the
+    call had succeeded.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        call: Callable[[list[Item]], Awaitable[Sequence[Result]]],
+        *,
+        group_max: int,
+        waiting_max: int,
+        abandoned: Callable[[Item], None] | None = None,
+    ) -> None:
+        self._stage = stage
+        self._call = call
+        self._group_max = group_max
+        self._waiting_max = waiting_max
+        self._abandoned = abandoned
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Result:
+        if len(self._waiting) >= self._waiting_max:
+            raise Unavailable(self._stage, f"{self._waiting_max} calls are waiting already")
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return await future
+
+    async def drain(self) -> None:
+        """Returns when nothing is waiting or under way."""
+        while self._running is not None:
+            await asyncio.wait([self._running])
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                size = min(len(self._waiting), self._group_max)
+                await self._run_group([self._waiting.popleft() for _ in range(size)])
+        finally:
+            self._running = None
+
+    async def _run_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._call([item for item, _ in group])
+        except Unavailable as failure:
+            for _, future in group:
+                if not future.done():
+                    # One exception object each: raised in many tasks, a shared one would grow their tracebacks.
+                    future.set_exception(Unavailable(failure.stage, failure.reason))
+            return
+        except Exception as failure:  # noqa: BLE001 - a defect is raised where the call was made, not lost in this task
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(failure)
+            return
+        for (item, future), result in zip(group, results, strict=True):
+            if not future.done():
+                future.set_result(result)
+            elif self._abandoned is not None:
+                self._abandoned(item)

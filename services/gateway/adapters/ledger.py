@@ -1,0 +1,193 @@
+"""Budgets in PostgreSQL: money is reserved before the model is called and settled to what was really used.
+
+The deciding is done by the database's functions (migrations/0003_ledger.sql), under row locks, so any number
+of gateways share one budget exactly. Concurrent requests of this gateway share one round trip.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import ROUND_UP, Decimal
+from uuid import UUID, uuid4
+
+from services.gateway.adapters.database import Database
+from services.gateway.adapters.group_call import GroupCall
+from services.gateway.exchange import Caller, Denied, Registration, Reservation, Role, Unavailable
+
+STAGE = "budget"
+GROUP_MAX = 256
+WAITING_MAX = 4_096
+DEADLINE_S = 1.5
+RESERVATION_AGE_MAX = timedelta(minutes=15)  # longer than any request may take; then it counts as spent
+SWEEP_INTERVAL_S = 60.0
+UNSETTLED_MAX = 10_000
+USD_STEP = Decimal("0.000000001")  # numeric(18, 9): costs are rounded up to it
+USD_MAX = Decimal(100_000_000)
+
+RESERVE = "SELECT ledger.reserve($1, $2, $3, $4, $5, $6, $7, $8)"
+SETTLE = "SELECT ledger.settle($1, $2)"
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    id: UUID
+    request_id: str
+    usd: Decimal
+    user: str
+    user_limit: Decimal
+    workload: str
+    workload_limit: Decimal
+
+
+class Ledger:
+    """Reserves and settles. `start` adds the sweep of reservations that nobody settled; `close` ends it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reserving = GroupCall[_Asked, int](
+            STAGE, self._reserve, group_max=GROUP_MAX, waiting_max=WAITING_MAX, abandoned=self._give_back
+        )
+        self._settling = GroupCall[tuple[UUID, Decimal], None](
+            STAGE, self._settle, group_max=GROUP_MAX, waiting_max=WAITING_MAX
+        )
+        self._unsettled: dict[UUID, Decimal] = {}  # failed or not yet tried; goes with the next group
+        self._sweeping: asyncio.Task[None] | None = None
+
+    async def reserve(
+        self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal
+    ) -> Reservation:
+        """Sets `usd` aside for the user and the workload, or for neither: Denied 429 insufficient_quota."""
+        asked = _Asked(
+            id=uuid4(),
+            request_id=request_id,
+            usd=_rounded(usd),
+            user=user_scope(registration, caller),
+            user_limit=role.budget.usd_per_day_user,
+            workload=workload_scope(registration),
+            workload_limit=role.budget.usd_per_day_workload,
+        )
+        verdict = await self._reserving(asked)
+        if verdict == 0:
+            return Reservation(str(asked.id), asked.usd)
+        raise _denied(asked, over_user=verdict == 1)
+
+    async def settle(self, reservation: Reservation, usd: Decimal) -> None:
+        """Books what was really used. When the database fails, it is remembered and tried again later."""
+        await self._settling((UUID(reservation.id), _rounded(usd)))
+
+    def start(self) -> None:
+        if self._sweeping is None:
+            self._sweeping = asyncio.create_task(self._sweep_forever())
+
+    async def close(self) -> None:
+        await self._reserving.drain()
+        await self._settling.drain()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            await asyncio.wait([self._sweeping])
+            self._sweeping = None
+        if self._unsettled:
+            with suppress(Unavailable):  # what stays open expires as spent: the safe side
+                await self._settle([])
+
+    async def sweep(self) -> int:
+        """Settles what failed to settle, then expires reservations nobody settled; returns how many expired."""
+        if self._unsettled:
+            await self._settle([])
+        rows = await self._database.fetch("SELECT ledger.sweep($1) AS expired", RESERVATION_AGE_MAX, deadline_s=30.0)
+        expired = int(rows[0]["expired"])
+        if expired:
+            _logger.warning("%d reservations were never settled and count as spent in full", expired)
+        return expired
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_INTERVAL_S)
+            try:
+                await self.sweep()
+            except Unavailable as failure:
+                _logger.warning("sweep of reservations put off: %s", failure)
+
+    async def _reserve(self, group: list[_Asked]) -> Sequence[int]:
+        # Sorted by code point, which is the order (collation C) in which the function locks.
+        scopes = sorted({scope for asked in group for scope in (asked.user, asked.workload)})
+        number = {scope: index for index, scope in enumerate(scopes, start=1)}
+        columns = (
+            [asked.id for asked in group],
+            [asked.request_id for asked in group],
+            [asked.usd for asked in group],
+            [number[asked.user] for asked in group],
+            [asked.user_limit for asked in group],
+            [number[asked.workload] for asked in group],
+            [asked.workload_limit for asked in group],
+        )
+        try:
+            async with self._database.connection(deadline_s=DEADLINE_S) as connection:
+                verdicts: list[int] = await connection.fetchval(RESERVE, scopes, *columns)
+                return verdicts
+        except Unavailable:
+            # Whether it was committed is unknown. Nobody uses these reservations: give them back.
+            self._remember({asked.id: Decimal(0) for asked in group})
+            raise
+
+    async def _settle(self, group: list[tuple[UUID, Decimal]]) -> Sequence[None]:
+        # The first settlement of a reservation is the one that counts, here as in the database.
+        due = {**dict(reversed(group)), **self._unsettled}
+        try:
+            async with self._database.connection(deadline_s=DEADLINE_S) as connection:
+                await connection.fetchval(SETTLE, list(due), list(due.values()))
+        except Unavailable:
+            self._remember(due)
+            raise
+        for id_ in due:
+            self._unsettled.pop(id_, None)
+        return [None] * len(group)
+
+    def _remember(self, due: dict[UUID, Decimal]) -> None:
+        for id_, usd in due.items():
+            if len(self._unsettled) < UNSETTLED_MAX:  # the rest expires as spent
+                self._unsettled.setdefault(id_, usd)
+
+    def _give_back(self, asked: _Asked) -> None:
+        """The caller went away while its reservation was made: nobody will settle it."""
+        self._remember({asked.id: Decimal(0)})
+
+
+def user_scope(registration: Registration, caller: Caller) -> str:
+    person = f"{_escaped(caller.issuer)}|{_escaped(caller.subject)}"
+    return f"user:{_escaped(registration.workload)}:{_escaped(caller.tenant)}:{person}"
+
+
+def workload_scope(registration: Registration) -> str:
+    return f"workload:{_escaped(registration.workload)}"
+
+
+def _escaped(part: str) -> str:
+    """No part can imitate the separators, so two callers never share a budget."""
+    return part.replace("%", "%25").replace(":", "%3A").replace("|", "%7C").replace("\x00", "%00")
+
+
+def _rounded(usd: Decimal) -> Decimal:
+    if not usd.is_finite() or not 0 <= usd <= USD_MAX:
+        raise Unavailable(STAGE, f"a cost must be from 0 to {USD_MAX} US dollars (got {usd})")
+    return usd.quantize(USD_STEP, rounding=ROUND_UP)
+
+
+def _denied(asked: _Asked, *, over_user: bool) -> Denied:
+    scope, limit = (asked.user, asked.user_limit) if over_user else (asked.workload, asked.workload_limit)
+    return Denied(
+        STAGE,
+        f"{asked.usd} USD do not fit into the budget of {limit} USD a day of {scope}",
+        status=429,
+        code="insufficient_quota",
+        type="insufficient_quota",
+        public=f"The budget of {limit} US dollars a day of this {'user' if over_user else 'workload'} is used up.",
+        retryable=False,
+    )
