@@ -36,8 +36,9 @@ SELECT count(*) FROM audit.record AS intent WHERE intent.kind = $1 AND NOT EXIST
 
 def verify(settings: Settings, out: TextIO, *, as_json: bool = False, public_key: Path | None = None) -> int:
     """Runs the verification and writes its result. For the command line: runs its own event loop."""
+    key = None if public_key is None else AuditKey.from_pem(public_key.read_bytes())
     try:
-        report = asyncio.run(_verify(settings, public_key))
+        report = asyncio.run(_verify(settings, key))
     except Unavailable as failure:
         out.write(f"FAILED could not verify: {failure.stage}: {failure.reason}\n")
         return 1
@@ -45,15 +46,12 @@ def verify(settings: Settings, out: TextIO, *, as_json: bool = False, public_key
     return 1 if report.faults else 0
 
 
-async def _verify(settings: Settings, public_key: Path | None) -> Report:
+async def _verify(settings: Settings, key: AuditKey | None) -> Report:
     database = connect(settings)
     archive = HeadArchive(settings.region, settings.audit_bucket)
-    if public_key is None:
-        key = await KmsSigner(settings.region, settings.audit_signing_key_arn).public_key()
-    else:
-        key = AuditKey.from_pem(public_key.read_bytes())
+    signer = KmsSigner(settings.region, settings.audit_signing_key_arn)
     try:
-        return await judge(database, archive, key)
+        return await judge(database, archive, key or await signer.public_key())
     finally:
         await database.close()
 
@@ -97,7 +95,8 @@ def _as_table(report: Report) -> str:
     records = sum(chain.records for chain in report.chains)
     heads = sum(chain.heads for chain in report.chains)
     lines.append(
-        f"{len(report.chains)} chains, {records} records, {heads} signed heads, {report.open_intents} intents without an outcome"
+        f"{len(report.chains)} chains, {records} records, {heads} signed heads,"
+        f" {report.open_intents} intents without an outcome"
     )
     faults = report.faults
     lines.append(f"FAILED {faults[0]}" if faults else "verified: no record was changed, removed, inserted or cut off")

@@ -69,20 +69,22 @@ class _ChainCheck:
     frontier: Frontier = field(default_factory=Frontier)
     last_hash: bytes = NO_HASH
     first_unsealed: tuple[int, datetime] | None = None
+    bad_head: Fault | None = None
 
     def add(self, row: Row) -> Fields | None:
         """The record's parts, or None when the chain is at fault already."""
         self.report.records += 1
         if self.report.fault is not None:
             return None
-        what, fields = self._judge(row)
-        if what is not None:
-            self._fail(min(self.frontier.size, row.seq), what)
+        try:
+            fields, written_at = self._judge(row)
+        except RecordError as error:
+            self._fail(self.frontier.size, str(error))
             return None
         self.frontier.add(row.hash)
         self.last_hash = row.hash
         self._compare_with_head(row.seq)
-        self._note_sealing(row.seq, _moment(fields.ts))
+        self._note_sealing(row.seq, written_at)
         self.report.ended = fields.kind == END
         return fields
 
@@ -95,39 +97,51 @@ class _ChainCheck:
                 f"is missing, and all after it: a signed head covers {last_head + 1} records,"
                 f" the store has {self.frontier.size}",
             )
-        if report.fault is None and self.first_unsealed is not None:
+        if report.fault is None and self.bad_head is None and self.first_unsealed is not None:
             seq, written_at = self.first_unsealed
             if self.listed_at - written_at > UNSEALED_MAX:
                 age_s = (self.listed_at - written_at).total_seconds()
                 self._fail(seq, f"is under no signed head, {age_s:.0f} s after it was written")
+        # Of a bad head and a bad record, the earlier one is named.
+        if self.bad_head is not None and (report.fault is None or _seq(self.bad_head) <= _seq(report.fault)):
+            report.fault = self.bad_head
 
-    def _judge(self, row: Row) -> tuple[str, Fields] | tuple[None, Fields] | tuple[str, None]:
+    def _judge(self, row: Row) -> tuple[Fields, datetime]:
+        """The record's parts and time; RecordError says what is wrong with it."""
         expected = self.frontier.size
         if row.seq != expected:
-            return f"is missing: the next record in the store is seq {row.seq}", None
+            raise RecordError(f"is missing: the next record in the store is seq {row.seq}")
         if leaf_hash(row.record.encode()) != row.hash:
-            return "was changed: the record does not match its hash", None
-        try:
-            fields = parse(row.record)
-        except RecordError as error:
-            return f"was changed: {error}", None
-        return self._judge_place(row, fields), fields
+            raise RecordError("was changed: the record does not match its hash")
+        fields = parse(row.record)
+        self._judge_columns(row, fields)
+        self._judge_place(fields)
+        return fields, self._judge_time(fields)
 
-    def _judge_place(self, row: Row, fields: Fields) -> str | None:
+    def _judge_columns(self, row: Row, fields: Fields) -> None:
         stored = (self.report.chain, row.seq, row.kind, row.request_id)
         stated = (fields.chain, fields.seq, fields.kind, fields.request_id)
         for name, kept, meant in zip(("chain", "seq", "kind", "request_id"), stored, stated, strict=True):
             if kept != meant:
-                return f"was changed or moved: column {name} says {kept!r}, the record {meant!r}"
+                raise RecordError(f"was changed or moved: column {name} says {kept!r}, the record {meant!r}")
+
+    def _judge_place(self, fields: Fields) -> None:
         if fields.previous_hash != self.last_hash.hex():
-            return f"does not follow seq {row.seq - 1}: one of the two was changed or put in"
-        if (row.seq == 0) != (fields.kind == GENESIS):
-            return f"a chain has one {GENESIS} record and it is the first (got {fields.kind})"
+            raise RecordError(f"does not follow seq {fields.seq - 1}: one of the two was changed or put in")
+        if (fields.seq == 0) != (fields.kind == GENESIS):
+            raise RecordError(f"a chain has one {GENESIS} record, its first (got {fields.kind})")
         if self.report.ended:
-            return f"was added after the {END} record"
-        if _moment(fields.ts) > self.listed_at + CLOCK_SKEW_MAX + timedelta(days=1):
-            return f"is from the future ({fields.ts})"
-        return None
+            raise RecordError(f"was added after the {END} record")
+
+    def _judge_time(self, fields: Fields) -> datetime:
+        try:
+            written_at = datetime.fromisoformat(fields.ts).astimezone(UTC)
+        except ValueError:
+            raise RecordError(f"was changed: ts is not a time ({fields.ts!r})") from None
+        # A time to come would put off for ever the moment when a missing head is noticed.
+        if written_at > datetime.now(UTC) + CLOCK_SKEW_MAX:
+            raise RecordError(f"is from the future ({fields.ts})")
+        return written_at
 
     def _compare_with_head(self, seq: int) -> None:
         statement = self.heads.get(seq)
@@ -166,6 +180,7 @@ class Verification:
     def __init__(self, stored: Iterable[StoredHead], signed: Signed, listed_at: datetime) -> None:
         self._listed_at = listed_at
         self._heads: dict[str, dict[int, Statement]] = {}
+        self._bad_heads: dict[str, Fault] = {}
         self._reports: dict[str, ChainReport] = {}
         self._checks: dict[str, _ChainCheck] = {}
         self._claims: list[tuple[str, Fields]] = []  # chain that says so, its recovery record
@@ -178,7 +193,7 @@ class Verification:
             self._claims.append((chain, fields))
 
     def finish(self, open_intents: int) -> Report:
-        for chain in sorted(self._heads):
+        for chain in sorted(self._reports):
             self._check(chain)
         for check in self._checks.values():
             check.finish()
@@ -191,7 +206,9 @@ class Verification:
 
     def _check(self, chain: str) -> _ChainCheck:
         if chain not in self._checks:
-            self._checks[chain] = _ChainCheck(self._report(chain), self._heads.get(chain, {}), self._listed_at)
+            self._checks[chain] = _ChainCheck(
+                self._report(chain), self._heads.get(chain, {}), self._listed_at, bad_head=self._bad_heads.get(chain)
+            )
         return self._checks[chain]
 
     def _take_head(self, head_name: str, versions: list[bytes | None], signed: Signed) -> None:
@@ -201,8 +218,8 @@ class Verification:
         what, statement = _judge_head(head_name, versions, signed)
         if statement is not None:
             self._heads.setdefault(statement.chain, {})[statement.seq] = statement
-        if what is not None and report.fault is None:
-            report.fault = Fault(report.chain, statement.seq if statement else _seq_of(head_name), what)
+        if what is not None:
+            self._bad_heads.setdefault(report.chain, Fault(report.chain, _seq_of(head_name), what))
 
     def _compare_with_claim(self, claimant: str, fields: Fields) -> None:
         chain, seq, last_hash = (fields.body.get(name) for name in ("of_chain", "of_seq", "of_hash"))
@@ -250,5 +267,5 @@ def _seq_of(head_name: str) -> int | None:
     return int(number) if number.isascii() and number.isdigit() else None
 
 
-def _moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+def _seq(fault: Fault) -> int:
+    return -1 if fault.seq is None else fault.seq
