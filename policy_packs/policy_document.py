@@ -1,0 +1,145 @@
+"""IAM policy documents as rules see them: every legal shape, and parts that are not known yet.
+
+Only questions that rules ask; whether AWS would allow a request is another program's work.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from policy_packs.resource import Resource
+from policy_packs.rule import Outcome, Unclear, Violation
+from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.view import MISSING, UNKNOWN, View, plain
+
+IDENTITY_POLICY_TYPES = (
+    "aws:iam/policy:Policy",
+    "aws:iam/rolePolicy:RolePolicy",
+    "aws:iam/userPolicy:UserPolicy",
+    "aws:iam/groupPolicy:GroupPolicy",
+    "aws:iam/role:Role",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    view: View
+
+    @property
+    def path(self) -> str:
+        return self.view.path
+
+    def allows(self) -> Truth:
+        return self.view.at("Effect").equals("Allow")
+
+    def denies(self) -> Truth:
+        return self.view.at("Effect").equals("Deny")
+
+    def covers(self, *actions: str) -> Truth:
+        """Whether the statement is about at least one of these actions."""
+        action, not_action = self.view.at("Action"), self.view.at("NotAction")
+        if not_action.value is not MISSING:
+            return any_of(*(negate(not_action.any(_glob(name))) for name in actions))
+        return any_of(*(action.any(_glob(name)) for name in actions))
+
+    def covers_every(self, *actions: str) -> Truth:
+        return all_of(*(self.covers(name) for name in actions))
+
+    def resources(self) -> tuple[View, ...]:
+        """NotResource reads as everything: what it leaves out is never what a rule asks for."""
+        given = self.view.at("Resource")
+        return given.items() if given.value is not MISSING else (View("*", f"{self.path}.Resource"),)
+
+    def names_everybody(self) -> Truth:
+        principal = self.view.at("Principal")
+        return any_of(principal.equals("*"), principal.at("AWS").any(lambda one: one.equals("*")))
+
+    def condition(self, key: str, *operators: str) -> View:
+        """The values that one of the operators compares the key with; keys ignore case."""
+        block = self.view.at("Condition")
+        if block.is_unknown:
+            return block
+        for operator in operators:
+            keys = block.at(operator)
+            if keys.is_unknown:
+                return keys
+            for name in keys.value if isinstance(keys.value, dict) else ():
+                if name.lower() == key.lower():
+                    return keys._child(name)
+        return View(MISSING, f"{self.path}.Condition")
+
+    def has_condition(self, *keys: str) -> Truth:
+        """Whether any operator compares one of the keys; a key ending in / stands for every key below it."""
+        block = self.view.at("Condition")
+        if block.is_unknown:
+            return Truth.UNKNOWN
+        operators = block.value if isinstance(block.value, dict) else {}
+        names = [name.lower() for inner in operators.values() if isinstance(inner, dict) for name in inner]
+        if any(name == key.lower() for name in names for key in keys):
+            return Truth.YES
+        return Truth.UNKNOWN if UNKNOWN in operators.values() else Truth.NO
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    view: View
+    statements: tuple[Statement, ...] = ()
+    problem: str = ""
+
+    @classmethod
+    def read(cls, view: View) -> Document:
+        if view.is_unknown or view.value is MISSING:
+            return cls(view)
+        content = _parsed(view)
+        listed = content.at("Statement")
+        if not isinstance(content.value, dict) or listed.value is MISSING:
+            return cls(view, (), "is not a policy document that can be read")
+        return cls(view, tuple(Statement(one) for one in listed.items()))
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """What keeps the document from being judged."""
+        if self.view.is_unknown:
+            yield Unclear(self.view.path)
+        if self.problem:
+            yield Violation(f"{self.view.path}: {self.problem}")
+        for statement in self.statements:
+            if statement.view.is_unknown:
+                yield Unclear(statement.path)
+
+    def any(self, truths: list[Truth]) -> Truth:
+        """Some statement answers yes; an unknown document may."""
+        return Truth.UNKNOWN if self.view.is_unknown else any_of(*truths)
+
+
+def identity_documents(resource: Resource) -> tuple[Document, ...]:
+    """The permissions a resource of IDENTITY_POLICY_TYPES hands out; a role's trust policy is another matter."""
+    if resource.type == "aws:iam/role:Role":
+        inline = resource.at("inlinePolicies")
+        if inline.is_unknown:
+            return (Document(inline),)
+        return tuple(Document.read(one.at("policy")) for one in inline.items())
+    return (Document.read(resource.at("policy")),)
+
+
+def _parsed(view: View) -> View:
+    if not isinstance(view.value, str):
+        return view  # already an object: the bridge accepts both
+    try:
+        return View(plain(json.loads(view.value)), view.path)
+    except json.JSONDecodeError:
+        return View(MISSING, view.path)
+
+
+class _glob:  # noqa: N801 - reads as a function: action.any(_glob("bedrock:InvokeModel"))
+    """Whether a pattern of the document covers an action or ARN of ours; actions ignore case."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name.lower()
+
+    def __call__(self, pattern: View) -> Truth:
+        if pattern.is_unknown:
+            return Truth.UNKNOWN
+        return Truth.of(fnmatchcase(self._name, pattern.text.lower().replace("[", "[[]")))

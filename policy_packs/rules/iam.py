@@ -1,0 +1,104 @@
+"""IAM: permissions are named, and nobody holds a key that never expires."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from policy_packs.policy_document import IDENTITY_POLICY_TYPES, Statement, identity_documents
+from policy_packs.resource import Resource, Stack
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Violation, forbid
+from policy_packs.tristate import Truth, all_of, any_of
+
+ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
+STATIC_CREDENTIAL_TYPES: Final = (
+    "aws:iam/accessKey:AccessKey",
+    "aws:iam/user:User",
+    "aws:iam/userLoginProfile:UserLoginProfile",
+)
+
+
+def _named_permissions(resource: Resource) -> Iterator[Outcome]:
+    documents = identity_documents(resource)
+    if not documents:
+        yield NotApplicable("the role has no inline policy")
+    for document in documents:
+        yield from document.outcomes()
+        for statement in document.statements:
+            yield from forbid(_grants_everything(statement), "allows a whole service on every resource", statement.view)
+
+
+def _grants_everything(statement: Statement) -> Truth:
+    everything = any_of(*(one.equals("*") for one in statement.resources()))
+    whole_service = any_of(
+        statement.view.at("Action").any(lambda one: one.matches(r"\*|[\w-]+:\*")),
+        statement.view.at("NotAction").is_given(),
+    )
+    return all_of(statement.allows(), everything, whole_service)
+
+
+def _role_policy(**changes: object) -> Resource:
+    statement = {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::documents/*", **changes}
+    return Resource.example(ROLE_POLICY, {"policy": json.dumps({"Version": "2012-10-17", "Statement": statement})})
+
+
+NAMED_PERMISSIONS = Rule(
+    name="iam-policy-disallow-service-wide-allow",
+    description="No identity policy allows a whole service, or everything but a list, on every resource.",
+    severity=Severity.CRITICAL,
+    controls=Controls(
+        soc2=("CC6.1", "CC6.3"),
+        iso27001_2022=("A.5.15", "A.8.2"),
+        nist_800_53_r5=("AC-6", "AC-3"),
+        owasp_llm=("LLM03:2026",),
+        atlas=("AML.T0012", "AML.M0026"),
+    ),
+    remediation="List the actions the role calls and the ARNs it calls them on.",
+    checkov=("CKV_AWS_62", "CKV_AWS_63", "CKV_AWS_289", "CKV_AWS_355", "CKV2_AWS_40"),
+    resource_types=IDENTITY_POLICY_TYPES,
+    check=_named_permissions,
+    obeys={
+        "named actions on named resources": _role_policy(),
+        "a deny may be as wide as it likes": _role_policy(Effect="Deny", Action="*", Resource="*"),
+        "one action that knows no resource": _role_policy(Action="ecr:GetAuthorizationToken", Resource="*"),
+        "a role without inline policies": Resource.example("aws:iam/role:Role", {}),
+    },
+    breaks={
+        "everything": _role_policy(Action="*", Resource="*"),
+        "a whole service": _role_policy(Action="s3:*", Resource=["arn:aws:s3:::documents/*", "*"]),
+        "everything but": _role_policy(Action=None, NotAction="iam:*", Resource="*"),
+        "inline in the role": Resource.example(
+            "aws:iam/role:Role",
+            {"inlinePolicies": [{"policy": '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'}]},
+        ),
+        "text that is no policy": Resource.example(ROLE_POLICY, {"policy": "allow everything"}),
+    },
+)
+
+
+def _no_static_credentials(stack: Stack) -> Iterator[Outcome]:
+    for found in stack.of_type(*STATIC_CREDENTIAL_TYPES):
+        yield Violation(f"{found.type.rpartition(':')[2]} '{found.name}' is a credential that never expires", found.urn)
+
+
+NO_STATIC_CREDENTIALS = StackRule(
+    name="iam-disallow-static-credentials",
+    description="No IAM user, access key or password: people and workloads come with short-lived tokens.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.1",),
+        iso27001_2022=("A.5.16", "A.5.17"),
+        nist_800_53_r5=("IA-5", "AC-2"),
+        owasp_llm=("LLM03:2026",),
+        atlas=("AML.T0055", "AML.T0012"),
+    ),
+    remediation="Use roles: OIDC federation for people and CI, task roles and pod identity for workloads.",
+    checkov=("CKV_AWS_273",),
+    check=_no_static_credentials,
+    obeys={"a role": (Resource.example("aws:iam/role:Role", {}),)},
+    breaks={
+        "a user": (Resource.example("aws:iam/user:User", {}),),
+        "an access key": (Resource.example("aws:iam/accessKey:AccessKey", {}),),
+    },
+)

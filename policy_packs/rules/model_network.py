@@ -1,0 +1,268 @@
+"""The network around models: private endpoints with a policy of their own, no way out, no names looked up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from policy_packs.policy_document import Document, Statement
+from policy_packs.resource import Resource, Stack
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Violation, demand, forbid
+from policy_packs.rules.ec2 import is_the_world
+from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.view import View
+
+VPC: Final = "aws:ec2/vpc:Vpc"
+VPC_ENDPOINT: Final = "aws:ec2/vpcEndpoint:VpcEndpoint"
+FIREWALL_CONFIG: Final = "aws:route53/resolverFirewallConfig:ResolverFirewallConfig"
+FIREWALL_ASSOCIATION: Final = "aws:route53/resolverFirewallRuleGroupAssociation:ResolverFirewallRuleGroupAssociation"
+FIREWALL_RULE: Final = "aws:route53/resolverFirewallRule:ResolverFirewallRule"
+DOMAIN_LIST: Final = "aws:route53/resolverFirewallDomainList:ResolverFirewallDomainList"
+_MODEL_SERVICE: Final = r".*\.(bedrock-runtime(-fips)?|bedrock-agent-runtime|sagemaker\.runtime(-fips)?)"
+_WAYS_OUT: Final = (
+    "aws:ec2/internetGateway:InternetGateway",
+    "aws:ec2/internetGatewayAttachment:InternetGatewayAttachment",
+    "aws:ec2/natGateway:NatGateway",
+    "aws:ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway",
+    "aws:ec2/eip:Eip",
+)
+_CALLER_KEYS: Final = ("aws:PrincipalOrgID", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalOrgPaths")
+
+
+def is_model_endpoint(endpoint: Resource) -> Truth:
+    return endpoint.at("serviceName").matches(_MODEL_SERVICE)
+
+
+def _scoped(endpoint: Resource) -> Iterator[Outcome]:
+    is_for_models = is_model_endpoint(endpoint)
+    if is_for_models is Truth.NO:
+        yield NotApplicable("the endpoint leads to no model")
+        return
+    if is_for_models is Truth.UNKNOWN:
+        yield from demand(is_for_models, "", endpoint.at("serviceName"))
+        return
+    kind, private = endpoint.at("vpcEndpointType", absent="Gateway"), endpoint.at("privateDnsEnabled", absent=False)
+    yield from demand(kind.equals("Interface"), "is no interface endpoint", kind)
+    yield from demand(private.equals(True), "without private DNS nobody uses the endpoint", private)
+    groups, policy = endpoint.at("securityGroupIds"), endpoint.at("policy")
+    yield from demand(groups.is_given(), "falls back to the default security group of the VPC", groups)
+    yield from demand(policy.is_given(), "no policy of its own: AWS's default lets everything through", policy)
+    yield from _judge_policy(Document.read(policy))
+
+
+def _judge_policy(document: Document) -> Iterator[Outcome]:
+    yield from document.outcomes()
+    for statement in document.statements:
+        allows = statement.allows()
+        stranger = all_of(allows, statement.names_everybody(), negate(statement.has_condition(*_CALLER_KEYS)))
+        yield from forbid(stranger, "allows callers it does not name", statement.view)
+        yield from forbid(all_of(allows, _is_sweeping(statement)), "allows every action or every model", statement.view)
+
+
+def _is_sweeping(statement: Statement) -> Truth:
+    actions = statement.view.at("Action").any(lambda one: one.matches(r"\*|[\w-]+:\*"))
+    models = any_of(
+        *(one.matches(r"\*|.*(foundation-model|inference-profile|model)/\*") for one in statement.resources())
+    )
+    return any_of(actions, statement.view.at("NotAction").is_given(), models)
+
+
+_STATEMENT = {
+    "Effect": "Allow",
+    "Principal": {"AWS": "*"},
+    "Action": ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"],
+    "Resource": "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abc123",
+    "Condition": {"StringEquals": {"aws:PrincipalAccount": "111122223333"}},
+}
+
+
+def _endpoint(statement: dict[str, object] | None = None, **changes: object) -> Resource:
+    props = {
+        "serviceName": "com.amazonaws.eu-west-1.bedrock-runtime",
+        "vpcEndpointType": "Interface",
+        "privateDnsEnabled": True,
+        "securityGroupIds": ["sg-1"],
+        "policy": json.dumps({"Version": "2012-10-17", "Statement": [{**_STATEMENT, **(statement or {})}]}),
+    }
+    return Resource.example(VPC_ENDPOINT, {**props, **changes}, "endpoint", vpcId="network")
+
+
+SCOPED_ENDPOINT = Rule(
+    name="vpc-endpoint-require-scoped-model-policy",
+    description="A private endpoint to models has private DNS and a policy that names callers, actions and models.",
+    severity=Severity.CRITICAL,
+    controls=Controls(
+        soc2=("CC6.6", "CC6.7"),
+        iso27001_2022=("A.8.20", "A.8.21", "A.8.22"),
+        nist_800_53_r5=("SC-7", "AC-4", "SC-8"),
+        owasp_llm=("LLM02:2026", "LLM06:2026"),
+        atlas=("AML.T0040", "AML.T0025", "AML.M0019"),
+    ),
+    remediation="Set private_dns_enabled, security_group_ids and a policy with our account, role and profile ARNs.",
+    resource_types=(VPC_ENDPOINT,),
+    check=_scoped,
+    obeys={
+        "named callers, actions and models": _endpoint(),
+        "an endpoint to something else": _endpoint(serviceName="com.amazonaws.eu-west-1.s3", policy=None),
+        "a role as principal needs no condition": _endpoint(
+            {"Principal": {"AWS": "arn:aws:iam::111122223333:role/gateway"}, "Condition": {}}
+        ),
+    },
+    breaks={
+        "no policy": _endpoint(policy=None),
+        "no private DNS: AWS's default": _endpoint(privateDnsEnabled=None),
+        "no security group": _endpoint(securityGroupIds=[]),
+        "any caller": _endpoint({"Condition": {}}),
+        "any action": _endpoint({"Action": "bedrock:*"}),
+        "any model": _endpoint({"Resource": "*"}),
+        "any foundation model": _endpoint({"Resource": "arn:aws:bedrock:eu-west-1::foundation-model/*"}),
+    },
+)
+
+
+def _serves_models(stack: Stack) -> Truth:
+    return any_of(*(is_model_endpoint(one) for one in stack.of_type(VPC_ENDPOINT)))
+
+
+def _sealed(stack: Stack) -> Iterator[Outcome]:
+    serving = _serves_models(stack)
+    if serving is Truth.NO:
+        yield NotApplicable("no endpoint of this stack leads to a model")
+        return
+    for found in stack.of_type(*_WAYS_OUT):
+        subject = View(None, f"{found.type.rpartition(':')[2]} '{found.name}'")
+        yield from forbid(serving, "stands beside endpoints to models", subject, found.urn)
+    for route, destination in _destinations(stack):
+        out = all_of(serving, is_the_world(destination))
+        yield from forbid(out, "leads from a network of models to the internet", destination, route.urn)
+
+
+def _destinations(stack: Stack) -> Iterator[tuple[Resource, View]]:
+    for route in stack.of_type("aws:ec2/route:Route"):
+        yield route, route.at("destinationCidrBlock")
+        yield route, route.at("destinationIpv6CidrBlock")
+    for table in stack.of_type("aws:ec2/routeTable:RouteTable", "aws:ec2/defaultRouteTable:DefaultRouteTable"):
+        for inline in table.at("routes").items():
+            yield table, inline.at("cidrBlock")
+            yield table, inline.at("ipv6CidrBlock")
+
+
+_ROUTE_TABLE: Final = "aws:ec2/routeTable:RouteTable"
+_ROUTE: Final = "aws:ec2/route:Route"
+
+NO_WAY_OUT = StackRule(
+    name="vpc-disallow-internet-beside-models",
+    description="A stack with endpoints to models has no internet or NAT gateway and no default route.",
+    severity=Severity.CRITICAL,
+    controls=Controls(
+        soc2=("CC6.6",),
+        iso27001_2022=("A.8.22", "A.8.12"),
+        nist_800_53_r5=("SC-7(5)", "AC-4"),
+        owasp_llm=("LLM02:2026", "LLM04:2026"),
+        atlas=("AML.T0025", "AML.T0072", "AML.T0086"),
+    ),
+    remediation="Reach AWS through interface and gateway endpoints; keep internet access in a stack of its own.",
+    checkov=("CKV2_AWS_44",),
+    check=_sealed,
+    obeys={
+        "endpoints and local routes only": (_endpoint(), Resource.example(_ROUTE_TABLE, {})),
+        "an internet gateway where no model is": (Resource.example(_WAYS_OUT[0], {}),),
+    },
+    breaks={
+        "an internet gateway": (_endpoint(), Resource.example(_WAYS_OUT[0], {})),
+        "a NAT gateway": (_endpoint(), Resource.example(_WAYS_OUT[2], {})),
+        "a default route": (_endpoint(), Resource.example(_ROUTE, {"destinationCidrBlock": "0.0.0.0/0"})),
+        "a default route in a table": (
+            _endpoint(),
+            Resource.example(_ROUTE_TABLE, {"routes": [{"ipv6CidrBlock": "::/0"}]}),
+        ),
+    },
+)
+
+
+def _names_filtered(stack: Stack) -> Iterator[Outcome]:
+    endpoints = [one for one in stack.of_type(VPC_ENDPOINT) if is_model_endpoint(one) is not Truth.NO]
+    if not endpoints:
+        yield NotApplicable("no endpoint of this stack leads to a model")
+        return
+    networks = [one for one in stack.of_type(VPC) if any(one.urn in e.joined.get("vpcId", ()) for e in endpoints)]
+    if not networks:
+        yield Violation("endpoints to models stand in a VPC that this stack does not guard: its DNS firewall is unseen")
+    for network in networks:
+        subject = View(None, f"VPC '{network.name}'")
+        yield from demand(
+            _blocks_by_default(stack, network), "no DNS firewall blocks unlisted names", subject, network.urn
+        )
+        for config in stack.related(network, (FIREWALL_CONFIG,), by="resourceId").certain:
+            mode = config.at("firewallFailOpen", absent="DISABLED")
+            yield from demand(mode.equals("DISABLED"), "the DNS firewall opens when it fails", mode, config.urn)
+
+
+def _blocks_by_default(stack: Stack, network: Resource) -> Truth:
+    related = stack.related(network, (FIREWALL_ASSOCIATION,), by="vpcId")
+    groups = {urn for one in related.certain for urn in one.joined.get("firewallRuleGroupId", ())}
+    rules = [one for one in stack.of_type(FIREWALL_RULE) if groups & set(one.joined.get("firewallRuleGroupId", ()))]
+    blocked = [all_of(one.at("action").equals("BLOCK"), _lists_every_name(stack, one)) for one in rules]
+    return any_of(*blocked, *([Truth.UNKNOWN] if related.is_unclear else []))
+
+
+def _lists_every_name(stack: Stack, rule: Resource) -> Truth:
+    urns = rule.joined.get("firewallDomainListId", ())
+    lists = [one for one in stack.of_type(DOMAIN_LIST) if one.urn in urns]
+    return any_of(*(one.at("domains").any(lambda name: name.equals("*")) for one in lists))
+
+
+_NETWORK = Resource.example(VPC, {}, "network")
+_ASSOCIATION = Resource.example(FIREWALL_ASSOCIATION, {}, "association", vpcId="network", firewallRuleGroupId="group")
+_EVERY_NAME = Resource.example(DOMAIN_LIST, {"domains": ["*"]}, "every-name")
+
+
+def _firewall(action: str = "BLOCK") -> Resource:
+    joins = {"firewallRuleGroupId": "group", "firewallDomainListId": "every-name"}
+    return Resource.example(FIREWALL_RULE, {"action": action}, "rule", **joins)
+
+
+def _failing(mode: str) -> Resource:
+    return Resource.example(FIREWALL_CONFIG, {"firewallFailOpen": mode}, "config", resourceId="network")
+
+
+DNS_FIREWALL = StackRule(
+    name="dns-firewall-require-block-and-fail-closed",
+    description="A VPC with endpoints to models blocks every name that is not listed, also when the firewall fails.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.6", "CC6.7"),
+        iso27001_2022=("A.8.20", "A.8.22", "A.8.12"),
+        nist_800_53_r5=("SC-7(5)", "SC-20", "AC-4"),
+        owasp_llm=("LLM02:2026",),
+        atlas=("AML.T0025",),
+    ),
+    remediation="Associate a resolver firewall rule group whose last rule blocks '*'; set firewall_fail_open DISABLED.",
+    check=_names_filtered,
+    obeys={
+        "every other name is blocked": (
+            _NETWORK,
+            _endpoint(),
+            _ASSOCIATION,
+            _firewall(),
+            _EVERY_NAME,
+            _failing("DISABLED"),
+        ),
+        "closed on failure is AWS's default": (_NETWORK, _endpoint(), _ASSOCIATION, _firewall(), _EVERY_NAME),
+        "no model": (_NETWORK,),
+    },
+    breaks={
+        "no firewall": (_NETWORK, _endpoint()),
+        "not associated": (_NETWORK, _endpoint(), _firewall(), _EVERY_NAME),
+        "only an alert": (_NETWORK, _endpoint(), _ASSOCIATION, _firewall("ALERT"), _EVERY_NAME),
+        "a list of some names": (
+            _NETWORK,
+            _endpoint(),
+            _ASSOCIATION,
+            _firewall(),
+            Resource.example(DOMAIN_LIST, {"domains": ["example.com"]}, "every-name"),
+        ),
+        "open on failure": (_NETWORK, _endpoint(), _ASSOCIATION, _firewall(), _EVERY_NAME, _failing("ENABLED")),
+    },
+)

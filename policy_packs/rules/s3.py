@@ -1,0 +1,235 @@
+"""S3: buckets are private, speak TLS only, and keep evidence unchanged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from policy_packs.policy_document import Document, Statement
+from policy_packs.resource import Resource, Stack
+from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.tristate import Truth, all_of, any_of
+from policy_packs.view import View
+
+BUCKET_TYPES: Final = ("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
+BUCKET: Final = "aws:s3/bucket:Bucket"
+POLICY: Final = "aws:s3/bucketPolicy:BucketPolicy"
+PUBLIC_ACCESS_BLOCK: Final = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+VERSIONING: Final = "aws:s3/bucketVersioning:BucketVersioning"
+OBJECT_LOCK: Final = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
+_FOUR_BLOCKS: Final = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
+
+
+def _public_access_blocked(stack: Stack) -> Iterator[Outcome]:
+    for bucket in stack.of_type(*BUCKET_TYPES):
+        related = stack.related(bucket, (PUBLIC_ACCESS_BLOCK,), by="bucket")
+        blocks = [all_of(*(one.at(key).equals(True) for key in _FOUR_BLOCKS)) for one in related.certain]
+        truth = any_of(*blocks, *([Truth.UNKNOWN] if related.is_unclear else []))
+        subject = View(None, f"bucket '{bucket.name}'")
+        yield from demand(truth, "needs a BucketPublicAccessBlock with all four blocks on", subject, bucket.urn)
+
+
+_BLOCK = Resource.example(PUBLIC_ACCESS_BLOCK, dict.fromkeys(_FOUR_BLOCKS, True), "block", bucket="archive")
+_ARCHIVE = Resource.example(BUCKET, {}, "archive")
+
+PUBLIC_ACCESS = StackRule(
+    name="s3-bucket-require-public-access-block",
+    description="Every bucket has its own public access block with all four settings on.",
+    severity=Severity.CRITICAL,
+    controls=Controls(
+        soc2=("CC6.1", "CC6.6"),
+        iso27001_2022=("A.5.15", "A.8.3"),
+        nist_800_53_r5=("AC-3", "SC-7"),
+        owasp_llm=("LLM02:2026",),
+    ),
+    remediation="Add aws.s3.BucketPublicAccessBlock for the bucket with its four settings on.",
+    checkov=("CKV_AWS_53", "CKV_AWS_54", "CKV_AWS_55", "CKV_AWS_56", "CKV2_AWS_6"),
+    check=_public_access_blocked,
+    obeys={
+        "joined by dependency": (_ARCHIVE, _BLOCK),
+        "joined by the bucket's literal name": (
+            Resource.example(BUCKET, {"bucket": "logs"}),
+            Resource.example(PUBLIC_ACCESS_BLOCK, {**dict.fromkeys(_FOUR_BLOCKS, True), "bucket": "logs"}, "block"),
+        ),
+    },
+    breaks={
+        "no block": (_ARCHIVE,),
+        "a block of another bucket": (_ARCHIVE, Resource.example(BUCKET, {}, "other"), _BLOCK),
+        "one of the four is left out, and AWS's default is off": (
+            _ARCHIVE,
+            Resource.example(PUBLIC_ACCESS_BLOCK, dict.fromkeys(_FOUR_BLOCKS[1:], True), "block", bucket="archive"),
+        ),
+    },
+)
+
+
+def _denies_plain_http(statement: Statement) -> Truth:
+    return all_of(
+        statement.denies(),
+        statement.names_everybody(),
+        statement.covers_every("s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:DeleteObject"),
+        statement.condition("aws:SecureTransport", "Bool").any(lambda one: one.equals("false", False)),
+        any_of(*(one.matches(r"\*|arn:[^:]*:s3:::[^/]*(/\*|\*)") for one in statement.resources())),
+    )
+
+
+def _insecure_transport_denied(resource: Resource) -> Iterator[Outcome]:
+    document = Document.read(resource.at("policy"))
+    yield from document.outcomes()
+    truth = document.any([_denies_plain_http(one) for one in document.statements])
+    yield from demand(truth, "denies nobody who comes without TLS", resource.at("policy"))
+
+
+def _bucket_policy(*statements: object) -> Resource:
+    return Resource.example(POLICY, {"policy": json.dumps({"Version": "2012-10-17", "Statement": statements})})
+
+
+_DENY = {
+    "Effect": "Deny",
+    "Principal": "*",
+    "Action": "s3:*",
+    "Resource": ["arn:aws:s3:::archive", "arn:aws:s3:::archive/*"],
+    "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+}
+
+TLS_ONLY = Rule(
+    name="s3-bucket-policy-require-tls",
+    description="Every bucket policy denies requests that come without TLS.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.7",),
+        iso27001_2022=("A.8.20", "A.8.24"),
+        nist_800_53_r5=("SC-8", "SC-8(1)"),
+        owasp_llm=("LLM02:2026",),
+    ),
+    remediation='Add a Deny for "*" on s3:* with Bool aws:SecureTransport false, for the bucket and its objects.',
+    checkov=("CKV_AWS_379",),
+    resource_types=(POLICY,),
+    check=_insecure_transport_denied,
+    obeys={
+        "a deny for everybody": _bucket_policy(_DENY),
+        "principal as an object, condition as a boolean": _bucket_policy(
+            {**_DENY, "Principal": {"AWS": ["*"]}, "Condition": {"Bool": {"AWS:SecureTransport": False}}}
+        ),
+    },
+    breaks={
+        "no deny": _bucket_policy({**_DENY, "Effect": "Allow"}),
+        "a deny for one role": _bucket_policy({**_DENY, "Principal": {"AWS": "arn:aws:iam::111122223333:role/reader"}}),
+        "a deny of reading only": _bucket_policy({**_DENY, "Action": "s3:GetObject"}),
+        "a deny that leaves out the objects": _bucket_policy({**_DENY, "Resource": "arn:aws:s3:::archive"}),
+        "no policy text": Resource.example(POLICY, {"policy": "{"}),
+    },
+)
+
+
+def _policy_present(stack: Stack) -> Iterator[Outcome]:
+    for bucket in stack.of_type(*BUCKET_TYPES):
+        related = stack.related(bucket, (POLICY,), by="bucket")
+        truth = Truth.YES if related.certain else Truth.UNKNOWN if related.is_unclear else Truth.NO
+        yield from demand(truth, "needs a BucketPolicy", View(None, f"bucket '{bucket.name}'"), bucket.urn)
+
+
+POLICY_PRESENT = StackRule(
+    name="s3-bucket-require-policy",
+    description="Every bucket has a bucket policy of its own.",
+    severity=Severity.HIGH,
+    controls=Controls(soc2=("CC6.1",), iso27001_2022=("A.5.15", "A.8.3"), nist_800_53_r5=("AC-3", "SC-8")),
+    remediation="Add aws.s3.BucketPolicy for the bucket; s3-bucket-policy-require-tls says what it must hold.",
+    check=_policy_present,
+    obeys={"joined by dependency": (_ARCHIVE, Resource.example(POLICY, {}, "policy", bucket="archive"))},
+    breaks={
+        "none": (_ARCHIVE,),
+        "another bucket's": (_ARCHIVE, Resource.example(POLICY, {}, "policy", bucket="other")),
+    },
+)
+
+
+def _locked_and_versioned(stack: Stack) -> Iterator[Outcome]:
+    for bucket in stack.of_type(*BUCKET_TYPES):
+        subject = View(None, f"bucket '{bucket.name}'")
+        if bucket.at("objectLockEnabled", absent=False).equals(True) is Truth.YES:
+            yield from demand(_retains(stack, bucket), "is locked without a default retention", subject, bucket.urn)
+            yield from demand(_is_versioned(stack, bucket), "is locked without versioning", subject, bucket.urn)
+            deletable = bucket.at("forceDestroy", absent=False).equals(True)
+            yield from forbid(deletable, "is locked, yet forceDestroy deletes what it holds", subject, bucket.urn)
+
+
+def _retains(stack: Stack, bucket: Resource) -> Truth:
+    related = stack.related(bucket, (OBJECT_LOCK,), by="bucket")
+    return any_of(*(_has_retention(one) for one in related.certain), *([Truth.UNKNOWN] if related.is_unclear else []))
+
+
+def _has_retention(lock: Resource) -> Truth:
+    retention = lock.at("rule.defaultRetention")
+    return all_of(
+        retention.at("mode").equals("COMPLIANCE", "GOVERNANCE"),
+        any_of(retention.at("days").at_least(1), retention.at("years").at_least(1)),
+    )
+
+
+def _is_versioned(stack: Stack, bucket: Resource) -> Truth:
+    related = stack.related(bucket, (VERSIONING,), by="bucket")
+    truths = [one.at("versioningConfiguration.status").equals("Enabled") for one in related.certain]
+    return any_of(*truths, *([Truth.UNKNOWN] if related.is_unclear else []))
+
+
+MODEL_STACK_TYPES: Final = (
+    "aws:bedrock/guardrail:Guardrail",
+    "aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration",
+)
+
+
+def _evidence_locked(stack: Stack) -> Iterator[Outcome]:
+    yield from _locked_and_versioned(stack)
+    if stack.of_type(*MODEL_STACK_TYPES):
+        locked = [one.at("objectLockEnabled", absent=False).equals(True) for one in stack.of_type(*BUCKET_TYPES)]
+        yield from demand(
+            any_of(*locked), "a stack that serves models keeps no locked log archive", View(None, "stack")
+        )
+
+
+_LOCKED = Resource.example(BUCKET, {"objectLockEnabled": True}, "archive")
+_LOCK = Resource.example(
+    OBJECT_LOCK, {"rule": {"defaultRetention": {"mode": "COMPLIANCE", "days": 400.0}}}, "lock", bucket="archive"
+)
+_VERSIONS = Resource.example(
+    VERSIONING, {"versioningConfiguration": {"status": "Enabled"}}, "versioning", bucket="archive"
+)
+_GUARDRAIL = Resource.example("aws:bedrock/guardrail:Guardrail", {}, "guardrail")
+
+LOG_ARCHIVE_LOCKED = StackRule(
+    name="s3-log-archive-require-object-lock",
+    description="A stack that serves models keeps a log archive under Object Lock, versioned, not emptied by force.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC7.2", "C1.1"),
+        iso27001_2022=("A.8.15", "A.5.33"),
+        nist_800_53_r5=("AU-9", "AU-9(3)", "AU-11"),
+        owasp_llm=("LLM02:2026",),
+        atlas=("AML.M0024",),
+    ),
+    remediation="Create the bucket with object_lock_enabled, versioning and a default retention; no force_destroy.",
+    checkov=("CKV_AWS_143", "CKV_AWS_21"),
+    check=_evidence_locked,
+    obeys={
+        "locked, retained, versioned": (_GUARDRAIL, _LOCKED, _LOCK, _VERSIONS),
+        "no model, no archive asked for": (_ARCHIVE,),
+    },
+    breaks={
+        "no archive": (_GUARDRAIL, _ARCHIVE),
+        "no default retention": (_LOCKED, _VERSIONS),
+        "versioning suspended": (
+            _LOCKED,
+            _LOCK,
+            Resource.example(
+                VERSIONING, {"versioningConfiguration": {"status": "Suspended"}}, "versioning", bucket="archive"
+            ),
+        ),
+        "emptied by force": (
+            Resource.example(BUCKET, {"objectLockEnabled": True, "forceDestroy": True}, "archive"),
+            _LOCK,
+            _VERSIONS,
+        ),
+    },
+)
