@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from time import monotonic
 
 from services.gateway.exchange import (
@@ -50,8 +50,9 @@ _closing: set[asyncio.Future[list[BaseException | None]]] = set()  # the loop ke
 class Journey:
     """One submission on its way through all the stages."""
 
-    def __init__(self, submission: Submission, ports: Ports, observe: Observer) -> None:
+    def __init__(self, submission: Submission, caller: Caller, ports: Ports, observe: Observer) -> None:
         self._submission = submission
+        self._caller = caller
         self._ports = ports
         self._observe = observe
         self._started_at = monotonic()
@@ -63,11 +64,16 @@ class Journey:
         self._closed = False
 
     @property
+    def accepted(self) -> bool:
+        """True once every input control held: only then may a status line leave."""
+        return self._governed is not None
+
+    @property
     def own_ms(self) -> float:
         """Time the gateway itself has taken so far."""
         return (monotonic() - self._started_at - self._meter.waited_s) * 1000
 
-    async def answer(self) -> AsyncIterator[Released]:
+    async def answer(self) -> AsyncGenerator[Released, None]:
         """Released events of a chat answer, `Finish` last. Denied when it is refused."""
         generated: Generated | None = None
         try:
@@ -134,7 +140,7 @@ class Journey:
             await self._close("failed", reason=f"{denied.stage}: {denied.reason}")
             return
         self._closed = True
-        who = self._admitted
+        who = self._admitted or self._caller
         record = record_refusal(
             self._submission.request_id, self._submission.endpoint, denied, self._ports.audit, who=who
         )
@@ -144,11 +150,11 @@ class Journey:
         """What is left to do when nobody waits for the answer any more."""
         if self._closed or self._admitted is None:
             return
-        if self._governed is None:
-            gone = Denied("pipeline", "client disconnected", status=499, code="client_disconnected", public="")
-            await self._deny(gone)
-        else:
-            await self._close("disconnected")
+        gone = Denied("pipeline", "client disconnected", status=499, code="client_disconnected", public="")
+        try:
+            await (self._deny(gone) if self._governed is None else self._close("disconnected"))
+        except Denied as denied:  # there is nobody left to tell
+            log.warning("a disconnect could not be recorded", extra={"stage": denied.stage})
 
     async def _close(self, finish: str, *, reason: str = "", usage: Usage | None = None) -> None:
         """Outcome, money and limits at once. What was used is paid for even when no record can be written."""

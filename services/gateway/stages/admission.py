@@ -26,7 +26,8 @@ _KINDS = {Endpoint.CHAT_COMPLETIONS: "chat", Endpoint.EMBEDDINGS: "embedding"}
 
 async def admit(submission: Submission, ports: Ports) -> Admitted:
     """The admitted submission; Denied or Unavailable, with nothing left reserved, otherwise."""
-    caller, registration, role = await identify(submission.bearer, ports)
+    caller = await authenticate(submission.bearer, ports)
+    registration, role = place(caller, ports)
     model = _model(submission, role, ports)
     ports.authorization.authorize(caller, registration, role, submission.endpoint, model)
     input_tokens = _caller_tokens_max(submission, role)
@@ -43,8 +44,8 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
     return Admitted(submission, caller, registration, role, model, lease, reservation)
 
 
-async def identify(bearer: str, ports: Ports) -> tuple[Caller, Registration, Role]:
-    """The caller, the workload it belongs to and its role there: the first of the token's that is registered."""
+async def authenticate(bearer: str, ports: Ports) -> Caller:
+    """Who asks; Denied 401 without a token that holds."""
     if not bearer:
         raise Denied(
             "admission",
@@ -54,12 +55,16 @@ async def identify(bearer: str, ports: Ports) -> tuple[Caller, Registration, Rol
             type="authentication_error",
             public="A bearer token of the organisation's identity provider is required.",
         )
-    caller = await ports.identity.authenticate(bearer)
+    return await ports.identity.authenticate(bearer)
+
+
+def place(caller: Caller, ports: Ports) -> tuple[Registration, Role]:
+    """The workload a caller belongs to and its role there: the first of the token's that is registered."""
     registration = ports.registrations.find(caller)
     for name in caller.roles:
         role = registration.roles.get(name)
         if role is not None:
-            return caller, registration, role
+            return registration, role
     raise Denied(
         "admission",
         f"no role of the token is registered for workload '{registration.workload}'",
