@@ -44,13 +44,15 @@ class Identity:
             return None
 
     def members(self) -> list[psutil.Process]:
-        """Live processes of the session that this process leads or led."""
+        """The process, its live descendants (PostgreSQL's lead sessions of their own), and its session."""
         try:
-            if not self.is_held_by(psutil.Process(self.pid)):
+            holder = psutil.Process(self.pid)
+            if not self.is_held_by(holder):
                 return []  # the number belongs to a stranger, so the session is gone
+            descendants = [one for one in holder.children(recursive=True) if is_alive(one)]
         except psutil.NoSuchProcess:
-            pass  # the leader ended; what it started may still run
-        return list(self._session())
+            descendants = []  # the leader ended; what it started in its session may still run
+        return list({one.pid: one for one in (*self._session(), *descendants)}.values())
 
     def _session(self) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():

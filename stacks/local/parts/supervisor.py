@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -74,8 +74,7 @@ class Supervisor:
             raise PartError(f"{part.title} already runs")
         part.require_library()
         self._require_free_ports([part])
-        record = self._launch(part, fresh=False)
-        return self._await(part, record, time.monotonic() + deadline_s)
+        return self._start(part, time.monotonic() + deadline_s, threading.Event(), fresh=False)
 
     def stop(self, name: str) -> None:
         """Ends one part; its files stay, what it held in memory (AWS, Valkey) is gone."""
@@ -97,7 +96,11 @@ class Supervisor:
         self._forget_ended()
 
     def pause(self, name: str) -> None:
-        """Freezes a part: connections hang instead of being refused, memory stays."""
+        """Freezes a part: calls hang instead of being refused, and what it holds in memory stays.
+
+        For AWS this is the only outage that can heal with its state: moto keeps everything in memory, so a
+        refused connection (`stop`, `kill`) loses all buckets and keys.
+        """
         self._signal(name, signal.SIGSTOP)
 
     def resume(self, name: str) -> None:
@@ -114,16 +117,32 @@ class Supervisor:
     def _start_together(
         self, parts: list[Part], deadline_s: float, on_ready: Callable[[Status], None] | None
     ) -> list[Status]:
+        """Starts each part in a thread of its own. When one fails, or we are interrupted, the others stop waiting."""
+        given_up = threading.Event()
         deadline = time.monotonic() + deadline_s
         with ThreadPoolExecutor(len(parts)) as pool:
-            launched = pool.map(lambda one: (one, self._launch(one, fresh=True)), parts)
-            waiting = [pool.submit(self._await, part, record, deadline) for part, record in list(launched)]
-            found = []
-            for future in waiting:
-                found.append(future.result())
-                if on_ready is not None:
-                    on_ready(found[-1])
-            return found
+            try:
+                starting = [pool.submit(self._start, part, deadline, given_up, fresh=True) for part in parts]
+                for future in as_completed(starting):
+                    ready = future.result()
+                    if on_ready is not None:
+                        on_ready(ready)
+                return [future.result() for future in starting]
+            finally:
+                given_up.set()  # the pool is left only when its threads are done, and with it what they started known
+
+    def _start(self, part: Part, deadline: float, given_up: threading.Event, *, fresh: bool) -> Status:
+        started = time.monotonic()
+        record = self._launch(part, fresh=fresh)
+        while not part.is_ready():
+            if record.identity.leader() is None:
+                raise PartError(f"{part.title} ended while starting: {self._last_words(part.name)}")
+            if time.monotonic() > deadline or given_up.is_set():
+                raise PartError(f"{part.title} did not serve in time: {self._last_words(part.name)}")
+            time.sleep(POLL_S)
+        ready = replace(record, ready_s=round(time.monotonic() - started, 2))
+        ready.write(self._places.record(part.name))
+        return _status(ready)
 
     def _launch(self, part: Part, *, fresh: bool) -> Record:
         self._places.make()
@@ -134,18 +153,6 @@ class Supervisor:
         record = Record(part.name, part.title, part.version, part.port, child.pid, created, part.stop_signal)
         record.write(self._places.record(part.name))
         return record
-
-    def _await(self, part: Part, record: Record, deadline: float) -> Status:
-        started = time.monotonic()
-        while not part.is_ready():
-            if record.identity.leader() is None:
-                raise PartError(f"{part.title} ended while starting: {self._last_words(part.name)}")
-            if time.monotonic() > deadline:
-                raise PartError(f"{part.title} did not serve in time: {self._last_words(part.name)}")
-            time.sleep(POLL_S)
-        ready = replace(record, ready_s=round(time.monotonic() - started, 2))
-        ready.write(self._places.record(part.name))
-        return _status(ready)
 
     def _last_words(self, name: str) -> str:
         path = self._places.log(name)
