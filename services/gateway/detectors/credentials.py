@@ -65,13 +65,13 @@ def _is_plain(value: str) -> bool:
     return all(part.isalpha() and (part.islower() or part.isupper() or part.istitle()) for part in parts)
 
 
-_SECRET_WORD = (  # noqa: S105 - an expression that finds passwords
+_ASSIGNED_NAME = (
     r"(?:pass(?:word|wd|phrase|code)|pwd|passwort|kennwort|mot de passe|contrase[nñ]a|contrasenia|senha|wachtwoord"
     r"|secret(?:[_ -]?(?:access[_ -]?)?key)?|(?:api|access|auth|private|signing|encryption|account|master)[_ -]?key"
     r"|apikey|(?:access|auth|refresh|bearer|session|personal|bot|api|id)?[_ -]?token|client[_ -]?secret"
     r"|credentials?|connection[_ -]?string)"
 )
-_SECRET_HINTS = (
+_NAME_HINTS = (
     "pass", "pwd", "kennwort", "contrase", "senha", "wachtwoord", "secret", "key", "token", "credential",
     "connection",
 )  # fmt: skip
@@ -86,7 +86,7 @@ _PRIVATE_KEY = (
     rf"(?:{_LINE_END}[A-Za-z0-9+/=]{{16,}})*(?:{_LINE_END}[A-Za-z0-9+/=]{{1,64}}{_LINE_END}-----END|{_LINE_END}-----END)?"
     rf"(?: {_KEY_NAME}-----)?"
 )
-_AWS_SECRET = (
+_FORTY_NEAR_AWS = (
     r"(?:(?i:aws|amazon|secret)|AKIA[A-Z0-9]{16}|ASIA[A-Z0-9]{16})[^\n]{0,60}?(?:\s[^\n]{0,40}?)?"
     r"[^A-Za-z0-9/+]([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+]|$)"
 )
@@ -98,7 +98,7 @@ _PATTERNS = (
     ),
     Pattern(
         "aws_secret_key",
-        _AWS_SECRET,
+        _FORTY_NEAR_AWS,
         ("aws", "amazon", "secret", "akia", "asia"),
         accept=_is_aws_secret,
     ),
@@ -188,9 +188,9 @@ _PATTERNS = (
         "bearer_token", r"(?i:bearer)(?:\s|%20|:){1,3}([A-Za-z0-9._~+/=-]{16,})", ("bearer",), accept=_looks_random
     ),
     Pattern("cookie", r"(?i:cookie\s{0,3}:\s{0,3})([^\n]{8,})", ("cookie",), accept=_is_cookie),
-    Pattern("password", rf"(?i:{_SECRET_WORD}{_ASSIGNED}){_QUOTED}", _SECRET_HINTS, 0.9, _is_password),
-    Pattern("password", rf"(?i:{_SECRET_WORD}{_ASSIGNED}){_QUOTED_ONCE}", _SECRET_HINTS, 0.9, _is_password),
-    Pattern("password", rf"(?i:{_SECRET_WORD}{_ASSIGNED}){_BARE}", _SECRET_HINTS, 0.9, _is_password),
+    Pattern("password", rf"(?i:{_ASSIGNED_NAME}{_ASSIGNED}){_QUOTED}", _NAME_HINTS, 0.9, _is_password),
+    Pattern("password", rf"(?i:{_ASSIGNED_NAME}{_ASSIGNED}){_QUOTED_ONCE}", _NAME_HINTS, 0.9, _is_password),
+    Pattern("password", rf"(?i:{_ASSIGNED_NAME}{_ASSIGNED}){_BARE}", _NAME_HINTS, 0.9, _is_password),
 )
 
 

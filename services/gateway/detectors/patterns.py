@@ -46,23 +46,32 @@ class PatternTable:
         self._compiled = tuple(_compile(pattern) for pattern in patterns)
         self._hints = ahocorasick.Automaton()
         for hint in {hint for pattern in patterns for hint in pattern.hints}:
+            # Hints are folded as the expressions are, so that both meet the same text.
             needing = [index for index, pattern in enumerate(patterns) if hint in pattern.hints]
-            self._hints.add_word(hint, needing)
+            self._hints.add_word(fold(hint).lower(), needing)
         self._hints.make_automaton()
 
     def find(self, view: View) -> Iterator[Finding]:
         """Findings in one view, as spans of the original."""
         hinted = {index for _, needing in self._hints.iter(view.text.lower()) for index in needing}
         for index in sorted(hinted):
-            compiled = self._compiled[index]
-            for match in compiled.expression.finditer(view.text):
-                start, end = match.span(compiled.group)
-                if compiled.pattern.accept(view.text[start:end]):
-                    yield Finding(compiled.pattern.kind, *view.locate(start, end), compiled.pattern.score)
+            entry = self._compiled[index]
+            for match in entry.expression.finditer(view.text):
+                start, end = match.span(entry.group)
+                if entry.pattern.accept(view.text[start:end]):
+                    yield Finding(entry.pattern.kind, *view.locate(start, end), entry.pattern.score)
+
+
+def compiled(expression: str) -> re2._Regexp:
+    """An expression, folded like the texts it meets. Out of memory RE2 goes on more slowly, never blindly."""
+    options = re2.Options()
+    options.max_mem = 32 << 20
+    options.log_errors = False
+    return re2.compile(fold(expression), options)
 
 
 def _compile(pattern: Pattern) -> _Compiled:
-    expression = re2.compile(fold(pattern.expression))
+    expression = compiled(pattern.expression)
     return _Compiled(pattern, expression, 1 if expression.groups else 0)
 
 

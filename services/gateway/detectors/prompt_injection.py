@@ -1,0 +1,93 @@
+"""Finds prompt injection: text that talks to the model instead of asking it something.
+
+Scores say how sure a finding is; INJECTION_SCORE_MIN is where a stage should act. Below it are phrases that
+also occur in honest text ("new instructions:", an image with a query string). The phrases are data, in
+injection_phrases.toml: English best, some fifteen other languages for the main forms. Weak: a paraphrase that
+uses none of the known words, instructions spread over several messages, text inside images.
+"""
+
+from __future__ import annotations
+
+import codecs
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+
+import msgspec
+
+from services.gateway.detectors.patterns import Pattern, PatternTable, compiled, find_in_views
+from services.gateway.detectors.text_views import Decoded, Piece, Spliced, View
+from services.gateway.exchange import Finding
+
+INJECTION_SCORE_MIN = 0.7
+
+
+class PromptInjectionDetector:
+    """Finds prompt injection in every reading of a text."""
+
+    def find(self, text: str) -> tuple[Finding, ...]:
+        return find_in_views(text, _find)
+
+
+# --- the phrases -----------------------------------------------------------------------------------
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    kind: str
+    hints: tuple[str, ...]
+    score: float
+    phrase: str = ""
+    expression: str = ""
+
+
+class _Phrases(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    words: dict[str, str]
+    pattern: tuple[_Entry, ...]
+
+
+_GAP = r"[^A-Za-z0-9]+"  # punctuation between the words of a phrase does not break it
+
+
+def _load() -> tuple[Pattern, ...]:
+    text = files(__package__).joinpath("injection_phrases.toml").read_text(encoding="utf-8")
+    phrases = msgspec.convert(tomllib.loads(text), _Phrases)
+    return tuple(_pattern(entry, phrases.words) for entry in phrases.pattern)
+
+
+def _pattern(entry: _Entry, words: Mapping[str, str]) -> Pattern:
+    expression = entry.expression or _expression(entry.phrase, words)
+    return Pattern(entry.kind, f"(?i:{expression})", entry.hints, entry.score)
+
+
+def _expression(phrase: str, words: Mapping[str, str]) -> str:
+    """The little language of the phrases as RE2: see the head of injection_phrases.toml."""
+    for name, alternatives in words.items():
+        phrase = phrase.replace("{" + name + "}", f"(?:{alternatives})")
+    for most in range(1, 10):
+        phrase = phrase.replace(f"~{most}", f"(?:[A-Za-z']+\0){{0,{most}}}")
+    return phrase.replace("(?", "\1").replace("(", "(?:").replace("\1", "(?").replace(" ", "\0").replace("\0", _GAP)
+
+
+_TABLE = PatternTable(_load())
+
+# --- spellings that only make sense as a way around a filter ---------------------------------------
+
+_LEET = str.maketrans("013457@$!|", "oieastasii")
+_LEET_WORD = compiled(r"[a-z][013457@$!|]+[a-z]")
+_SCRAMBLED = compiled("vtaber|vafgehpgvba|qvfertneq|cebzcg|snoitcurtsni|erongi|draagersid|tpmorp")
+
+
+def _find(view: View) -> Iterator[Finding]:
+    yield from _TABLE.find(view)
+    for other in _respelt(view):
+        yield from _TABLE.find(other)
+
+
+def _respelt(view: View) -> Iterator[View]:
+    """The view in plain spelling, if it has l33t letters, ROT13 or words written backwards."""
+    whole, lowered = (0, len(view.text)), view.text.lower()
+    if _SCRAMBLED.search(lowered):
+        yield Decoded(codecs.encode(view.text, "rot13"), view, whole)
+        yield Decoded(view.text[::-1], view, whole)
+    if _LEET_WORD.search(lowered):
+        yield Spliced(view.text.translate(_LEET), view, (Piece(0, *whole, verbatim=True),))
