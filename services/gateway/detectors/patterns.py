@@ -45,10 +45,8 @@ class PatternTable:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._compiled = tuple(_compile(pattern) for pattern in patterns)
         self._hints = ahocorasick.Automaton()
-        for hint in {hint for pattern in patterns for hint in pattern.hints}:
-            # Hints are folded as the expressions are, so that both meet the same text.
-            needing = [index for index, pattern in enumerate(patterns) if hint in pattern.hints]
-            self._hints.add_word(fold(hint).lower(), needing)
+        for hint, needing in _by_hint(patterns).items():
+            self._hints.add_word(hint, needing)
         self._hints.make_automaton()
 
     def find(self, view: View) -> Iterator[Finding]:
@@ -60,6 +58,15 @@ class PatternTable:
                 start, end = match.span(entry.group)
                 if entry.pattern.accept(view.text[start:end]):
                     yield Finding(entry.pattern.kind, *view.locate(start, end), entry.pattern.score)
+
+
+def _by_hint(patterns: Sequence[Pattern]) -> dict[str, set[int]]:
+    """Which patterns wait for which hint. Hints are folded as the texts are, so that both meet."""
+    needing: dict[str, set[int]] = {}
+    for index, pattern in enumerate(patterns):
+        for hint in pattern.hints:
+            needing.setdefault(fold(hint).lower(), set()).add(index)
+    return needing
 
 
 def compiled(expression: str) -> re2._Regexp:

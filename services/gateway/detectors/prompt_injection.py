@@ -1,7 +1,7 @@
 """Finds prompt injection: text that talks to the model instead of asking it something.
 
-Scores say how sure a finding is; INJECTION_SCORE_MIN is where a stage should act. Below it are phrases that
-also occur in honest text ("new instructions:", an image with a query string). The phrases are data, in
+Scores say how sure a finding is; stages act from 0.5 on. Below are phrases that also occur in honest text
+("new instructions:", an image with a query string). The phrases are data, in
 injection_phrases.toml: English best, some fifteen other languages for the main forms. Weak: a paraphrase that
 uses none of the known words, instructions spread over several messages, text inside images.
 """
@@ -18,8 +18,6 @@ import msgspec
 from services.gateway.detectors.patterns import Pattern, PatternTable, compiled, find_in_views
 from services.gateway.detectors.text_views import Decoded, Piece, Spliced, View
 from services.gateway.exchange import Finding
-
-INJECTION_SCORE_MIN = 0.7
 
 
 class PromptInjectionDetector:
