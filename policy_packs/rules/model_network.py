@@ -166,7 +166,10 @@ NO_WAY_OUT = StackRule(
     checkov=("CKV2_AWS_44",),
     check=_sealed,
     obeys={
-        "endpoints and local routes only": (_endpoint(), Resource.example(_ROUTE_TABLE, {})),
+        "endpoints and a route to a neighbour": (
+            _endpoint(),
+            Resource.example(_ROUTE_TABLE, {"routes": [{"cidrBlock": "10.1.0.0/16"}]}),
+        ),
         "an internet gateway where no model is": (Resource.example(_WAYS_OUT[0], {}),),
     },
     breaks={
@@ -215,6 +218,7 @@ def _lists_every_name(stack: Stack, rule: Resource) -> Truth:
 
 _NETWORK = Resource.example(VPC, {}, "network")
 _ASSOCIATION = Resource.example(FIREWALL_ASSOCIATION, {}, "association", vpcId="network", firewallRuleGroupId="group")
+_GROUP = Resource.example("aws:route53/resolverFirewallRuleGroup:ResolverFirewallRuleGroup", {}, "group")
 _EVERY_NAME = Resource.example(DOMAIN_LIST, {"domains": ["*"]}, "every-name")
 
 
@@ -226,6 +230,8 @@ def _firewall(action: str = "BLOCK") -> Resource:
 def _failing(mode: str) -> Resource:
     return Resource.example(FIREWALL_CONFIG, {"firewallFailOpen": mode}, "config", resourceId="network")
 
+
+_GUARDED = (_NETWORK, _endpoint(), _GROUP)
 
 DNS_FIREWALL = StackRule(
     name="dns-firewall-require-block-and-fail-closed",
@@ -242,27 +248,25 @@ DNS_FIREWALL = StackRule(
     check=_names_filtered,
     obeys={
         "every other name is blocked": (
-            _NETWORK,
-            _endpoint(),
+            *_GUARDED,
             _ASSOCIATION,
             _firewall(),
             _EVERY_NAME,
             _failing("DISABLED"),
         ),
-        "closed on failure is AWS's default": (_NETWORK, _endpoint(), _ASSOCIATION, _firewall(), _EVERY_NAME),
+        "closed on failure is AWS's default": (*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME),
         "no model": (_NETWORK,),
     },
     breaks={
-        "no firewall": (_NETWORK, _endpoint()),
-        "not associated": (_NETWORK, _endpoint(), _firewall(), _EVERY_NAME),
-        "only an alert": (_NETWORK, _endpoint(), _ASSOCIATION, _firewall("ALERT"), _EVERY_NAME),
+        "no firewall": _GUARDED,
+        "not associated": (*_GUARDED, _firewall(), _EVERY_NAME),
+        "only an alert": (*_GUARDED, _ASSOCIATION, _firewall("ALERT"), _EVERY_NAME),
         "a list of some names": (
-            _NETWORK,
-            _endpoint(),
+            *_GUARDED,
             _ASSOCIATION,
             _firewall(),
             Resource.example(DOMAIN_LIST, {"domains": ["example.com"]}, "every-name"),
         ),
-        "open on failure": (_NETWORK, _endpoint(), _ASSOCIATION, _firewall(), _EVERY_NAME, _failing("ENABLED")),
+        "open on failure": (*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME, _failing("ENABLED")),
     },
 )

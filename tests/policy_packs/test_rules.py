@@ -1,0 +1,295 @@
+"""Every rule keeps its promise: what obeys passes, what breaks is named, what is unknown is neither."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from policy_packs.packs import BASELINE_SECURITY, LLM_GUARDRAILS, PACKS
+from policy_packs.resource import Resource, Stack
+from policy_packs.rule import AnyRule, Controls, Judgement, Outcome, Rule, Severity, StackRule, Violation, demand
+from policy_packs.view import UNKNOWN, View, plain
+
+RULES = (*BASELINE_SECURITY, *LLM_GUARDRAILS)
+
+
+def judge(rule: AnyRule, example: object) -> Judgement:
+    return rule.judge(example)  # type: ignore[arg-type]  # an example of the rule's own kind
+
+
+def examples(kind: str) -> list[Any]:
+    return [
+        pytest.param(rule, example, id=f"{rule.name}: {sentence}")
+        for rule in RULES
+        for sentence, example in getattr(rule, kind).items()
+    ]
+
+
+@pytest.mark.parametrize(("rule", "example"), examples("obeys"))
+def test_what_obeys_is_compliant(rule: AnyRule, example: object) -> None:
+    assert judge(rule, example).is_compliant
+
+
+@pytest.mark.parametrize(("rule", "example"), examples("breaks"))
+def test_what_breaks_is_a_certain_violation(rule: AnyRule, example: object) -> None:
+    violations = judge(rule, example).violations
+    assert violations
+    assert not any("could not be judged" in one.message for one in violations)
+
+
+# --- unknown is never compliant, and never hides what is certain ----------------------------------
+
+
+def with_unknown(resource: Resource, key: str) -> Resource:
+    content = resource.props.value
+    assert isinstance(content, dict)
+    return replace(resource, props=View({**content, key: UNKNOWN}))
+
+
+def unknown_variants(example: Resource | tuple[Resource, ...]) -> Iterator[Resource | tuple[Resource, ...]]:
+    """The example with each top-level property unknown in turn."""
+    if isinstance(example, Resource):
+        content = example.props.value
+        yield from (with_unknown(example, key) for key in (content if isinstance(content, dict) else ()))
+        return
+    for index, resource in enumerate(example):
+        for variant in unknown_variants(resource):
+            assert isinstance(variant, Resource)
+            yield (*example[:index], variant, *example[index + 1 :])
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if isinstance(rule, Rule)], ids=lambda rule: rule.name)
+def test_a_resource_of_which_nothing_is_known_is_unclear(rule: Rule) -> None:
+    """A wholly unknown resource is neither compliant nor in violation."""
+    for resource_type in rule.resource_types:
+        judgement = rule.judge(Resource(resource_type, "r", "urn:r", View(UNKNOWN)))
+        assert judgement.unclear, resource_type
+        assert not judgement.violations, resource_type
+
+
+@pytest.mark.parametrize(("rule", "example"), examples("obeys"))
+def test_an_unknown_value_never_turns_obedience_into_a_crash(rule: AnyRule, example: Any) -> None:
+    for variant in unknown_variants(example):
+        messages = [one.message for one in judge(rule, variant).violations]
+        assert not any("the rule failed" in message for message in messages)
+
+
+# These judge that a resource exists, which is always known.
+EXISTENCE_RULES = {"s3-bucket-require-policy", "iam-disallow-static-credentials"}
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES if r.name not in EXISTENCE_RULES], ids=lambda rule: rule.name)
+def test_unknown_is_never_compliant(rule: AnyRule) -> None:
+    """Each rule has a property whose being unknown makes an obeying example wait: it does not pass."""
+    variants = [variant for example in rule.obeys.values() for variant in unknown_variants(example)]
+    assert any(judge(rule, variant).unclear for variant in variants)
+
+
+@pytest.mark.parametrize(
+    "order", [(UNKNOWN, "0.0.0.0/0"), ("0.0.0.0/0", UNKNOWN)], ids=["unknown first", "unknown last"]
+)
+def test_a_certain_fault_beside_an_unknown_is_found_in_any_order(order: tuple[object, object]) -> None:
+    rule = next(one for one in BASELINE_SECURITY if one.name == "ec2-security-group-disallow-open-cidr")
+    assert isinstance(rule, Rule)
+    group_rule = Resource("aws:ec2/securityGroupRule:SecurityGroupRule", "r", "urn:r", View({"cidrBlocks": [*order]}))
+    assert rule.judge(group_rule).violations
+    waiting = replace(group_rule, props=View({"cidrBlocks": [UNKNOWN, "10.0.0.0/8"]}))
+    assert rule.judge(waiting).unclear
+    assert not rule.judge(waiting).violations
+
+
+def test_satellites_are_joined_by_dependency_while_ids_are_unknown() -> None:
+    rule = next(one for one in BASELINE_SECURITY if one.name == "s3-bucket-require-public-access-block")
+    four = dict.fromkeys(("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets"), True)
+    bucket = Resource("aws:s3/bucket:Bucket", "b", "urn:b", View({"id": UNKNOWN}))
+    kind = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+    joined = Resource(kind, "p", "urn:p", View({**four, "bucket": UNKNOWN}), {"bucket": ("urn:b",)})
+    elsewhere = replace(joined, joined={"bucket": ("urn:other",)})
+    from_nowhere = replace(joined, joined={})
+    assert judge(rule, (bucket, joined)).is_compliant
+    assert judge(rule, (bucket, elsewhere)).violations
+    assert judge(rule, (bucket, from_nowhere)).unclear
+
+
+# --- whatever comes, a rule answers ---------------------------------------------------------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=8) | st.just(UNKNOWN),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+SECRET = "hunter2-do-not-repeat"  # invented: looks for values in messages
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_no_value_crashes_a_rule(rule: AnyRule, data: st.DataObject) -> None:
+    """Every property that the rule's own examples use gets whatever JSON holds."""
+    example: Any = data.draw(st.sampled_from([*rule.obeys.values(), *rule.breaks.values()]))
+    one = example if isinstance(example, Resource) else data.draw(st.sampled_from(example))
+    props: Any = one.props.value
+    keys = sorted(props) or ["tags"]
+    changed = replace(one, props=View({**props, data.draw(st.sampled_from(keys)): data.draw(json_values)}))
+    judged = judge(rule, changed if isinstance(example, Resource) else (*(r for r in example if r is not one), changed))
+    assert not any("the rule failed" in violation.message for violation in judged.violations)
+
+
+def secretive(value: object) -> object:
+    """The same shape with a secret in every text that a rule does not need to read a document."""
+    if isinstance(value, Mapping):
+        return {key: secretive(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [secretive(inner) for inner in value]
+    return SECRET if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize(("rule", "example"), examples("breaks"))
+def test_messages_never_repeat_a_value(rule: AnyRule, example: Any) -> None:
+    resources = (example,) if isinstance(example, Resource) else example
+    hidden = tuple(replace(one, props=View(secretive(one.props.value))) for one in resources)
+    judgement = judge(rule, hidden[0] if isinstance(example, Resource) else hidden)
+    assert all(SECRET not in one.message for one in judgement.violations)
+    assert all(SECRET not in one.path for one in judgement.unclear)
+
+
+# --- what a rule is made of -----------------------------------------------------------------------
+
+
+def never(_resource: Resource) -> Iterator[Outcome]:
+    return iter(())
+
+
+def make(**changes: Any) -> Rule:
+    parts: dict[str, Any] = {
+        "name": "kms-key-require-nothing",
+        "description": "Nothing.",
+        "severity": Severity.LOW,
+        "controls": Controls(soc2=("CC6.1",), iso27001_2022=("A.8.24",), nist_800_53_r5=("SC-12",)),
+        "remediation": "None.",
+        "resource_types": ("aws:kms/key:Key",),
+        "check": never,
+        "obeys": {"anything": Resource.example("aws:kms/key:Key")},
+        "breaks": {"anything": Resource.example("aws:kms/key:Key")},
+    }
+    return Rule(**{key: value for key, value in {**parts, **changes}.items() if value is not None})
+
+
+@pytest.mark.parametrize("missing", ["obeys", "breaks"])
+def test_a_rule_without_its_examples_cannot_be_made(missing: str) -> None:
+    with pytest.raises(TypeError, match=missing):
+        make(**{missing: None})
+    with pytest.raises(ValueError, match="obeys and breaks each need an example"):
+        make(**{missing: {}})
+    assert make().name == "kms-key-require-nothing"
+
+
+@pytest.mark.parametrize(
+    ("framework", "code"),
+    [
+        ("owasp_llm", "LLM01"),
+        ("owasp_llm", "LLM01:2025"),
+        ("owasp_llm", "LLM11:2026"),
+        ("atlas", "T0051"),
+        ("soc2", "6.1"),
+    ],
+)
+def test_a_control_that_is_not_written_as_its_framework_writes_it_is_refused(framework: str, code: str) -> None:
+    given_controls: dict[str, Any] = {"soc2": (), "iso27001_2022": (), "nist_800_53_r5": (), framework: (code,)}
+    with pytest.raises(ValueError, match=framework):
+        Controls(**given_controls)
+
+
+def test_a_rule_that_fails_is_a_violation_without_the_value() -> None:
+    def breaks_down(resource: Resource) -> Iterator[Outcome]:
+        yield from demand(resource.at("a").equals(1), "wrong", resource.at("a"))
+        raise KeyError(SECRET)
+
+    judgement = make(check=breaks_down).judge(Resource.example("aws:kms/key:Key", {"a": 2}))
+    assert [one.message for one in judgement.violations] == [
+        "a: wrong",
+        "the rule failed with KeyError: the resource could not be judged",
+    ]
+
+
+def test_a_rule_says_nothing_about_other_types() -> None:
+    assert make(check=lambda _: iter([Violation("x")])).judge(Resource.example("aws:s3/bucket:Bucket")).is_compliant
+    assert not make(check=lambda _: iter([Violation("x")])).judge(Resource.example("aws:kms/key:Key")).is_compliant
+
+
+def test_settings_of_the_pack_reach_the_check() -> None:
+    rule = next(one for one in BASELINE_SECURITY if one.name == "cloudwatch-log-group-require-key-and-retention")
+    assert isinstance(rule, Rule)
+    group = rule.obeys["both given"]
+    assert rule.judge(group).is_compliant
+    assert rule.judge(group, {"retention_days_min": 400}).violations
+
+
+# --- the packs, literally: a rule that goes missing shows in review --------------------------------
+
+
+def test_the_rules_of_each_pack() -> None:
+    assert {name: [rule.name for rule in rules] for name, rules in PACKS.items()} == {
+        "baseline-security": [
+            "s3-bucket-require-public-access-block",
+            "s3-bucket-require-policy",
+            "s3-bucket-policy-require-tls",
+            "kms-key-require-rotation",
+            "rds-database-require-encryption-and-iam",
+            "lb-listener-require-tls13",
+            "ec2-security-group-disallow-open-cidr",
+            "cloudwatch-log-group-require-key-and-retention",
+            "ecs-task-definition-require-hardened-containers",
+            "iam-policy-disallow-service-wide-allow",
+            "iam-disallow-static-credentials",
+        ],
+        "llm-guardrails": [
+            "bedrock-invoke-require-named-model",
+            "bedrock-invoke-require-guardrail",
+            "bedrock-disallow-api-keys-and-mantle",
+            "bedrock-guardrail-require-strength",
+            "bedrock-guardrail-require-numbered-version",
+            "bedrock-require-invocation-logging",
+            "vpc-endpoint-require-scoped-model-policy",
+            "vpc-disallow-internet-beside-models",
+            "dns-firewall-require-block-and-fail-closed",
+            "s3-log-archive-require-object-lock",
+        ],
+    }
+
+
+def test_rule_names_are_unique() -> None:
+    names = [rule.name for rule in RULES]
+    assert len(names) == len(set(names))
+    assert "all" not in names  # reserved by Pulumi
+
+
+def test_every_llm_rule_names_an_owasp_risk() -> None:
+    assert all(rule.controls.owasp_llm for rule in LLM_GUARDRAILS)
+
+
+def test_plain_keeps_only_what_a_program_wrote() -> None:
+    raw = {"a": {"__defaults": [], "b": 22.0}, "c": "04da6b54-80e4-46f7-96ec-b56ff0331ba9", "d": None}
+    view = View(plain(raw))
+    assert view.value == {"a": {"b": 22.0}, "c": UNKNOWN, "d": None}
+    assert view.at("d", absent=1).value == 1
+    assert view.at("c.e").is_unknown
+
+
+def test_a_stack_rule_sees_every_resource() -> None:
+    seen: list[int] = []
+
+    def count(stack: Stack) -> Iterator[Outcome]:
+        seen.append(len(stack.resources))
+        return iter(())
+
+    example = (Resource.example("aws:kms/key:Key"),)
+    parts = {key: getattr(make(), key) for key in ("name", "description", "severity", "controls", "remediation")}
+    rule = StackRule(check=count, obeys={"one": example}, breaks={"one": example}, **parts)
+    rule.judge([*example, *example])
+    assert seen == [2]
