@@ -33,5 +33,6 @@ BEGIN
 END
 $$;
 
--- Trusted extension: the owner of the database may create it. In schema public, where its type is found by all.
+-- RDS lets its master user create it; elsewhere an administrator has to, beforehand. In schema public, where its
+-- type is found by all.
 CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;
