@@ -21,6 +21,9 @@ from stacks.local.parts.part import Launch
 
 CLOCK_TOLERANCE_S = 2.0  # creation times are derived from the wall clock, which may be corrected
 POLL_S = 0.02
+ORPHANS_GRACE_S = 1.0  # what a process started should end with it
+
+_children: dict[int, subprocess.Popen[bytes]] = {}  # of this command, until they end
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,10 @@ class Record:
             return None  # never written completely: nobody was promised that it runs
 
 
-def spawn(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
+def spawn(launch: Launch, log: Path) -> Identity:
     """Starts a process in a session of its own, so that Ctrl-C at the terminal reaches us and not it."""
     with log.open("ab") as output:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             launch.command,
             env=launch.complete_environment,
             cwd=launch.folder,
@@ -109,6 +112,8 @@ def spawn(launch: Launch, log: Path) -> subprocess.Popen[bytes]:
             group=launch.user,
             extra_groups=None if launch.user is None else [],
         )
+    _children[child.pid] = child
+    return Identity.of(child.pid)
 
 
 def run(launch: Launch, text: str = "", descriptors: tuple[int, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -135,11 +140,11 @@ def end(identity: Identity, stop_signal: int = signal.SIGTERM, grace_s: float = 
     if leader is not None:
         _signal(leader, stop_signal)
         _signal(leader, signal.SIGCONT)  # a paused process cannot obey
-    for process in _wait(members, grace_s):
+        _wait([leader], grace_s)
+    for process in _wait(members, ORPHANS_GRACE_S) + identity.members():
         _signal(process, signal.SIGKILL)
-    _wait(members + identity.members(), grace_s)
-    for process in identity.members():
-        _signal(process, signal.SIGKILL)
+    _wait(members, grace_s)
+    _reap(identity.pid)
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -171,7 +176,7 @@ def _signal(process: psutil.Process, number: int) -> None:
 
 
 def _reap(pid: int) -> None:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return  # somebody else's child
+    """Takes note of the end of our own child; somebody else's is theirs to bury."""
+    child = _children.get(pid)
+    if child is not None and child.poll() is not None:
+        del _children[pid]

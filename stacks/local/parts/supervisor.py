@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ import psutil
 from stacks.local.parts import ports, processes
 from stacks.local.parts.part import Part, PartError
 from stacks.local.parts.places import Places
-from stacks.local.parts.processes import Identity, Record
+from stacks.local.parts.processes import Record
 
 READY_DEADLINE_S = 60.0
 POLL_S = 0.05
@@ -49,7 +48,6 @@ class Supervisor:
     def __init__(self, parts: Sequence[Part], places: Places) -> None:
         self._parts = {one.name: one for one in parts}
         self._places = places
-        self._children: list[subprocess.Popen[bytes]] = []
 
     def start_all(
         self, *, deadline_s: float = READY_DEADLINE_S, on_ready: Callable[[Status], None] | None = None
@@ -84,7 +82,6 @@ class Supervisor:
         if record is not None:
             processes.end(record.identity, record.stop_signal)
         path.unlink(missing_ok=True)
-        self._forget_ended()
         if ports.accepts(part.port):
             raise PartError(f"port {part.port} still answers after {part.title} was stopped: {ports.holder(part.port)}")
 
@@ -93,7 +90,6 @@ class Supervisor:
         record = self._running(name)
         processes.end(record.identity, signal.SIGKILL)
         self._places.record(name).unlink(missing_ok=True)
-        self._forget_ended()
 
     def pause(self, name: str) -> None:
         """Freezes a part: calls hang instead of being refused, and what it holds in memory stays.
@@ -107,9 +103,7 @@ class Supervisor:
         self._signal(name, signal.SIGCONT)
 
     def stop_all(self) -> list[str]:
-        stopped = stop_recorded(self._places)
-        self._forget_ended()
-        return stopped
+        return stop_recorded(self._places)
 
     def status(self) -> list[Status]:
         return status(self._places)
@@ -147,10 +141,8 @@ class Supervisor:
     def _launch(self, part: Part, *, fresh: bool) -> Record:
         self._places.make()
         part.prepare(fresh)
-        child = processes.spawn(part.launch(), self._places.log(part.name))
-        self._children.append(child)
-        created = Identity.of(child.pid).created
-        record = Record(part.name, part.title, part.version, part.port, child.pid, created, part.stop_signal)
+        started = processes.spawn(part.launch(), self._places.log(part.name))
+        record = Record(part.name, part.title, part.version, part.port, started.pid, started.created, part.stop_signal)
         record.write(self._places.record(part.name))
         return record
 
@@ -195,9 +187,6 @@ class Supervisor:
     def _signal(self, name: str, number: signal.Signals) -> None:
         for process in self._running(name).identity.members():
             process.send_signal(number)
-
-    def _forget_ended(self) -> None:
-        self._children = [child for child in self._children if child.poll() is None]
 
 
 def records(places: Places) -> list[Record]:
