@@ -1,0 +1,75 @@
+"""Names that are known before the resource exists, so that policies can be written, read and tested early.
+
+An account holds one environment, but the environment is in every name: what is copied from a log says where
+it came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROJECT = "llm-pipelines"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names and ARNs of one environment."""
+
+    environment: str
+    account_id: str
+    region: str
+
+    @property
+    def prefix(self) -> str:
+        return f"{PROJECT}-{self.environment}"
+
+    def named(self, name: str) -> str:
+        return f"{self.prefix}-{name}"
+
+    def alias(self, purpose: str) -> str:
+        return f"alias/{self.prefix}-{purpose}"
+
+    def role_arn(self, role: str) -> str:
+        return f"arn:aws:iam::{self.account_id}:role/{role}"
+
+    def bucket(self, name: str) -> str:
+        """Bucket names are global: the account makes them unique."""
+        return f"{self.prefix}-{name}-{self.account_id}"
+
+    def bucket_arn(self, name: str) -> str:
+        return f"arn:aws:s3:::{self.bucket(name)}"
+
+    def documents_bucket(self, workload: str) -> str:
+        return self.bucket(f"{workload}-documents")
+
+    def documents_queue(self, workload: str) -> str:
+        return self.named(f"{workload}-documents")
+
+    def queue_arn(self, queue: str) -> str:
+        return f"arn:aws:sqs:{self.region}:{self.account_id}:{queue}"
+
+    def log_group(self, name: str) -> str:
+        return f"/{PROJECT}/{self.environment}/{name}"
+
+    @property
+    def database_log_group(self) -> str:
+        """RDS chooses this name from the cluster's."""
+        return f"/aws/rds/cluster/{self.named('database')}/postgresql"
+
+    @property
+    def serve_role(self) -> str:
+        return self.named("gateway")
+
+    @property
+    def ingest_role(self) -> str:
+        return self.named("gateway-ingest")
+
+    @property
+    def migrate_role(self) -> str:
+        return self.named("gateway-migrate")
+
+    @property
+    def log_groups(self) -> tuple[str, ...]:
+        """Every log group under the logs key."""
+        tasks = ("gateway", "gateway-ingest", "gateway-migrate")
+        return (*(self.log_group(task) for task in tasks), self.database_log_group)

@@ -1,0 +1,56 @@
+"""The platform program: environment → foundation → serving → the promise to the programs above."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components.address_plan import Tier
+from stacks.configuration import ConfigurationError
+from stacks.contract import Platform
+from stacks.environment import Environment
+from stacks.platform.foundation import Foundation, deploy_foundation
+from stacks.platform.placement import Placement
+from stacks.platform.serving import Serving, deploy_serving
+
+
+def main() -> None:
+    environment = configured(pulumi.Config(), pulumi.get_stack())
+    placement = Placement.of(environment)
+    foundation = deploy_foundation(environment, placement)
+    serving = deploy_serving(environment, foundation, placement)
+    promise(environment, foundation, serving).export()
+
+
+def configured(config: pulumi.Config, stack: str) -> Environment:
+    """The environment of this stack, or a ConfigurationError before any resource exists."""
+    environment = Environment.load(config.require_object("environment"))
+    if environment.name.value != stack:
+        raise ConfigurationError(f"environment.name must be the stack's name {stack} (got {environment.name.value!r})")
+    model_url = config.get("modelUrl")
+    return environment.with_model_url(model_url) if model_url else environment
+
+
+def promise(environment: Environment, foundation: Foundation, serving: Serving) -> Platform:
+    """Ids, ARNs and names that programs above this one may rely on."""
+    return Platform(
+        environment=environment.name.value,
+        account_id=environment.account_id,
+        region=environment.region,
+        data_classes=[data_class.value for data_class in environment.data_classes],
+        model_boundaries={model.id: model.boundary.value for model in environment.models if model.kind == "chat"},
+        vpc_id=foundation.network.vpc_id,
+        subnet_ids=pulumi.Output.all(**{tier.value: foundation.subnet_ids(tier) for tier in Tier}),
+        gateway_url=environment.gateway.url,
+        gateway_image_digest=environment.gateway.image_digest,
+        gateway_role_arn=serving.tasks["gateway"].role_arn,
+        ingest_role_arn=serving.tasks["gateway-ingest"].role_arn,
+        task_definitions=pulumi.Output.all(**{name: task.arn for name, task in serving.tasks.items()}),
+        cluster_arn=serving.service.cluster_arn,
+        registration_bucket=foundation.registrations.name,
+        registration_key_arn=foundation.registration_key_arn,
+        log_archive_bucket=foundation.log_archive.evidence.name,
+        audit_signing_key_arn=foundation.audit_signing_key_arn,
+    )
+
+
+main()
