@@ -147,6 +147,19 @@ def end(identity: Identity, stop_signal: int = signal.SIGTERM, grace_s: float = 
     _reap(identity.pid)
 
 
+def pause(identity: Identity) -> None:
+    """Freezes every member; returns when they are frozen, which the kernel does in its own time."""
+    for process in identity.members():
+        _signal(process, signal.SIGSTOP)
+        while is_alive(process) and process.status() != psutil.STATUS_STOPPED:
+            time.sleep(POLL_S)
+
+
+def resume(identity: Identity) -> None:
+    for process in identity.members():
+        _signal(process, signal.SIGCONT)
+
+
 def is_alive(process: psutil.Process) -> bool:
     """A zombie is dead: it only waits for its parent, which we may be."""
     try:

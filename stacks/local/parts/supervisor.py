@@ -97,10 +97,10 @@ class Supervisor:
         For AWS this is the only outage that can heal with its state: moto keeps everything in memory, so a
         refused connection (`stop`, `kill`) loses all buckets and keys.
         """
-        self._signal(name, signal.SIGSTOP)
+        processes.pause(self._running(name).identity)
 
     def resume(self, name: str) -> None:
-        self._signal(name, signal.SIGCONT)
+        processes.resume(self._running(name).identity)
 
     def stop_all(self) -> list[str]:
         return stop_recorded(self._places)
@@ -183,10 +183,6 @@ class Supervisor:
         if record is None:
             raise PartError(f"{part.title} does not run")
         return record
-
-    def _signal(self, name: str, number: signal.Signals) -> None:
-        for process in self._running(name).identity.members():
-            process.send_signal(number)
 
 
 def records(places: Places) -> list[Record]:
