@@ -2,13 +2,14 @@
 SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
-.PHONY: help up down token test check format policy bench tools
+.PHONY: help up down token ask audit test check format policy bench tools
 
 UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 PYTHON := .venv/bin/python
 READY := .venv/.ready
 export PYTHONDONTWRITEBYTECODE := 1
+export QUESTION
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -21,6 +22,12 @@ down: $(READY) ## stop and remove what `up` started
 
 token: $(READY) ## print a bearer token of the running local platform: ROLE=analyst [TENANT=acme]
 	@$(PYTHON) -m stacks.local.parts.token --role '$(or $(ROLE),analyst)' --tenant '$(or $(TENANT),acme)'
+
+ask: $(READY) ## ask the running local platform: QUESTION='…' [ROLE=analyst] [TENANT=acme] [MODEL=local]
+	@$(PYTHON) -m stacks.local.ask "$$QUESTION" --role '$(or $(ROLE),analyst)' --tenant '$(or $(TENANT),acme)' --model '$(or $(MODEL),local)'
+
+audit: $(READY) ## verify the audit chain of the running local platform
+	@set -a; . build/local/gateway.env; .venv/bin/gateway audit verify
 
 test: check ## everything CI runs
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup $(PYTEST_ARGUMENTS)
