@@ -15,6 +15,7 @@ from pulumi import _types
 
 from stacks.local import schema
 from stacks.local.engine_graph import UNKNOWN, Json
+from stacks.local.engine_shapes import aws_shape
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -150,7 +151,15 @@ def invented_outputs(resource: Checked, identifier: str) -> dict[str, Json]:
     for key, annotation in schema.output_types(resource.type).items():
         if key in outputs or (key in accepted and key not in computed_inputs):
             continue
-        outputs[key] = _invented(key, annotation, resource, identifier)
+        shaped = aws_shape(
+            resource.type,
+            key,
+            urn=resource.urn,
+            identifier=identifier,
+            region=resource.scope.region,
+            account=resource.scope.account,
+        )
+        outputs[key] = shaped or _invented(key, annotation, resource, identifier)
     return outputs
 
 

@@ -1,0 +1,40 @@
+"""Ids and ARNs that AWS writes in a form of its own, for invented outputs.
+
+The rule `arn:aws:<service>:<region>:<account>:<kind>/<id>` covers most types. Here are those where policy
+documents, and the rules that judge them, depend on the exception.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+_SHAPES: Final[Mapping[tuple[str, str], str]] = {
+    ("aws:bedrock/guardrail:Guardrail", "guardrailArn"): "arn:aws:bedrock:{region}:{account}:guardrail/{short}",
+    ("aws:bedrock/guardrail:Guardrail", "guardrailId"): "{short}",
+    ("aws:bedrock/guardrailVersion:GuardrailVersion", "version"): "1",
+    (
+        "aws:bedrock/inferenceProfile:InferenceProfile",
+        "arn",
+    ): "arn:aws:bedrock:{region}:{account}:application-inference-profile/{short}",
+    ("aws:cloudwatch/logGroup:LogGroup", "arn"): "arn:aws:logs:{region}:{account}:log-group:{id}",
+    (
+        "aws:elasticache/serverlessCache:ServerlessCache",
+        "arn",
+    ): "arn:aws:elasticache:{region}:{account}:serverlesscache:{id}",
+    ("aws:elasticache/user:User", "arn"): "arn:aws:elasticache:{region}:{account}:user:{id}",
+    ("aws:rds/cluster:Cluster", "arn"): "arn:aws:rds:{region}:{account}:cluster:{id}",
+    ("aws:rds/cluster:Cluster", "clusterResourceId"): "cluster-{SHORT}",
+    ("aws:sns/topic:Topic", "arn"): "arn:aws:sns:{region}:{account}:{id}",
+    ("aws:sqs/queue:Queue", "arn"): "arn:aws:sqs:{region}:{account}:{id}",
+}
+
+
+def aws_shape(token: str, key: str, *, urn: str, identifier: str, region: str, account: str) -> str | None:
+    """The output as AWS would write it, or None where the general rule holds."""
+    shape = _SHAPES.get((token, key))
+    if shape is None:
+        return None
+    short = hashlib.sha256(urn.encode()).hexdigest()[:12]
+    return shape.format(region=region, account=account, id=identifier, short=short, SHORT=short.upper())
