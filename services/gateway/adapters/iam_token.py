@@ -6,11 +6,12 @@ Made anew for every connection from the credentials of the running task; nothing
 from __future__ import annotations
 
 import asyncio
+import functools
 import re
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import boto3
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, NoCredentialsError
 from botocore.model import ServiceId
 from botocore.signers import RequestSigner
@@ -20,41 +21,42 @@ from services.gateway.exchange import Unavailable
 TOKEN_LIFETIME_S = 900
 
 
-@dataclass(frozen=True, slots=True)
 class IamToken:
     """Signs tokens for one user of one server."""
 
-    service: str  # name to sign for: rds-db or elasticache
-    region: str
-    host: str  # host:port of the database, or the name of the cache
-    parameters: tuple[tuple[str, str], ...]
+    def __init__(self, service: str, region: str, host: str, parameters: tuple[tuple[str, str], ...]) -> None:
+        self._service = service  # the name to sign for: rds-db or elasticache
+        self._region = region
+        self._url = f"https://{host}/?{urlencode(parameters)}"
 
     async def __call__(self) -> str:
         # In a thread: fresh credentials may be a call to the container's credential endpoint.
         try:
             return await asyncio.to_thread(self.sign)
         except BotoCoreError as error:
-            raise Unavailable("credentials", f"no {self.service} token: {error}") from error
+            raise Unavailable("credentials", f"no token for {self._service}: {type(error).__name__}") from error
 
     def sign(self) -> str:
-        session = boto3.Session(region_name=self.region)
-        credentials = session.get_credentials()
-        if credentials is None:
-            raise NoCredentialsError
         signer = RequestSigner(
-            ServiceId(self.service),
-            self.region,
-            self.service,
-            "v4",
-            credentials,
-            session.events,
+            ServiceId(self._service), self._region, self._service, "v4", self._credentials, self._session.events
         )
-        url = f"https://{self.host}/?{urlencode(self.parameters)}"
-        request = {"method": "GET", "url": url, "body": {}, "headers": {}, "context": {}}
+        request = {"method": "GET", "url": self._url, "body": {}, "headers": {}, "context": {}}
         presigned: str = signer.generate_presigned_url(
-            request, operation_name="connect", expires_in=TOKEN_LIFETIME_S, region_name=self.region
+            request, operation_name="connect", expires_in=TOKEN_LIFETIME_S, region_name=self._region
         )
         return presigned.removeprefix("https://")
+
+    @functools.cached_property
+    def _session(self) -> boto3.Session:
+        return boto3.Session(region_name=self._region)
+
+    @functools.cached_property
+    def _credentials(self) -> Credentials:
+        """Those of the running task; they refresh themselves."""
+        credentials = self._session.get_credentials()
+        if credentials is None:
+            raise NoCredentialsError
+        return credentials
 
 
 def database_token(region: str, host: str, port: int, user: str) -> IamToken:

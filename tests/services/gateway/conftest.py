@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import boto3
 import pytest
@@ -24,7 +25,7 @@ from tests.services.gateway.real_parts import (
     settings,
 )
 
-REGION = "eu-west-1"
+REGION: Final = "eu-west-1"
 TEMPLATE = "migrated"
 
 _numbers = itertools.count()

