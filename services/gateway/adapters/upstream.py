@@ -1,0 +1,156 @@
+"""The one HTTP client for everything the gateway calls: TLS 1.3, no redirects, no proxies, no cookies.
+
+Whatever goes wrong upstream becomes OpenAI's error without a word of the upstream's own: its bodies can
+quote prompts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+from services.gateway.adapters.tls import client_context
+from services.gateway.exchange import Denied
+
+CONNECT_TIMEOUT_S = 3
+READ_TIMEOUT_S = 120  # between two reads
+TOTAL_TIMEOUT_S = 900
+END_TIMEOUT_S = 0.25
+CONNECTIONS_MAX = 1_024
+RESPONSE_BYTES_MAX = 16 << 20
+ERROR_BYTES_MAX = 16 << 10
+ATTEMPTS_MAX = 2
+RETRY_AFTER_S = 0.05
+
+_BEFORE_FIRST_BYTE = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+
+
+class Upstream:
+    """Opened and closed with the process; every backend shares its connections."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
+        connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ttl_dns_cache=30, ssl=client_context())
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"accept-encoding": "identity", "user-agent": "gateway"},
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise upstream_failed("the HTTP client is not open")
+        return self._session
+
+    @asynccontextmanager
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The response to a POST, status 200; Denied otherwise. `url` is sent as it is written."""
+        try:
+            response = await self._sent(URL(url, encoded=True), body, headers)
+            try:
+                if response.status != 200:
+                    raise await _refused(response)
+                yield response
+            finally:
+                if response.content.at_eof():
+                    response.release()
+                else:
+                    response.close()  # an unread rest: cutting the line is what stops the backend
+        except TimeoutError as error:
+            raise _timed_out() from error
+        except aiohttp.ClientError as error:
+            raise upstream_failed(type(error).__name__) from error
+
+    async def _sent(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """Tried again only when nothing of an answer has come."""
+        for _ in range(ATTEMPTS_MAX - 1):
+            try:
+                return await self.session.post(url, data=body, headers=headers, allow_redirects=False)
+            except _BEFORE_FIRST_BYTE:
+                await asyncio.sleep(RETRY_AFTER_S)
+        return await self.session.post(url, data=body, headers=headers, allow_redirects=False)
+
+
+async def chunks_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """The body as it arrives, up to a size no honest answer has."""
+    size = 0
+    async for chunk in response.content.iter_any():
+        size += len(chunk)
+        if size > RESPONSE_BYTES_MAX:
+            raise upstream_failed("the response is too large")
+        yield chunk
+
+
+async def ended(response: aiohttp.ClientResponse) -> None:
+    """Waits briefly for the end of the body, so that the connection can be used again."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_TIMEOUT_S):
+            async for _ in chunks_of(response):
+                continue
+
+
+async def whole_body(response: aiohttp.ClientResponse) -> bytes:
+    return b"".join([chunk async for chunk in chunks_of(response)])
+
+
+def upstream_failed(reason: str) -> Denied:
+    """502: the backend is at fault, and the caller learns only that."""
+    return Denied(
+        "model_call",
+        reason,
+        status=502,
+        code="upstream_error",
+        type="server_error",
+        public="The model backend failed to answer.",
+    )
+
+
+def _timed_out() -> Denied:
+    return Denied(
+        "model_call",
+        "timeout",
+        status=504,
+        code="upstream_timeout",
+        type="server_error",
+        public="The model backend did not answer in time.",
+    )
+
+
+async def _refused(response: aiohttp.ClientResponse) -> Denied:
+    body = await response.content.read(ERROR_BYTES_MAX)
+    if response.status == 400 and (b"context_length_exceeded" in body or b"exceed_context_size" in body):
+        return Denied(
+            "model_call",
+            "the prompt does not fit the model's context",
+            status=400,
+            code="context_length_exceeded",
+            param="messages",
+            public="The request does not fit the model's context window.",
+        )
+    if response.status in (429, 503):
+        return Denied(
+            "model_call",
+            f"status {response.status}",
+            status=503,
+            code="upstream_overloaded",
+            type="server_error",
+            public="The model backend is busy. Try again shortly.",
+            retry_after_s=2,
+        )
+    return upstream_failed(f"status {response.status}")
