@@ -1,0 +1,60 @@
+"""Which resource types are created and read back, and which are only recorded: the one list of both."""
+
+from __future__ import annotations
+
+from stacks.local.provider import (
+    bedrock,
+    ec2,
+    ecr,
+    ecs,
+    elasticache,
+    elbv2,
+    iam,
+    kms,
+    logs,
+    rds,
+    route53,
+    s3,
+    secretsmanager,
+    sqs,
+)
+from stacks.local.provider.kinds import Kind
+
+MODELLED: dict[str, Kind] = {
+    **bedrock.KINDS,
+    **ec2.KINDS,
+    **ecr.KINDS,
+    **ecs.KINDS,
+    **elasticache.KINDS,
+    **elbv2.KINDS,
+    **iam.KINDS,
+    **kms.KINDS,
+    **logs.KINDS,
+    **rds.KINDS,
+    **route53.KINDS,
+    **s3.KINDS,
+    **secretsmanager.KINDS,
+    **sqs.KINDS,
+}
+
+# Modelled by a part of the local platform; without the parts they are recorded only.
+BACKED: dict[str, Kind] = dict(elasticache.BACKED_KINDS)
+
+# Neither moto nor a part can hold these: id and ARN are invented, other outputs stay unknown. Each with
+# the outputs that name the resource, and why nobody models it.
+RECORDED: dict[str, tuple[tuple[str, ...], str]] = {
+    "aws:bedrock/guardrail:Guardrail": (("guardrailId", "guardrailArn"), "moto has no guardrails"),
+    "aws:bedrock/guardrailVersion:GuardrailVersion": (("version",), "moto has no guardrails"),
+    "aws:bedrock/inferenceProfile:InferenceProfile": (("arn", "identifier"), "moto has no inference profiles"),
+    "aws:ec2/vpcBlockPublicAccessOptions:VpcBlockPublicAccessOptions": ((), "moto has no such setting"),
+    "aws:elasticache/serverlessCache:ServerlessCache": (("arn",), "moto has no serverless caches"),
+    "aws:elasticache/userGroup:UserGroup": (("arn",), "moto has no user groups"),
+    "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": (("ownerId",), "moto has no DNS firewall"),
+    "aws:route53/resolverFirewallDomainList:ResolverFirewallDomainList": (("arn",), "moto has no DNS firewall"),
+    "aws:route53/resolverFirewallRule:ResolverFirewallRule": ((), "moto has no DNS firewall"),
+    "aws:route53/resolverFirewallRuleGroup:ResolverFirewallRuleGroup": (("arn",), "moto has no DNS firewall"),
+    "aws:route53/resolverFirewallRuleGroupAssociation:ResolverFirewallRuleGroupAssociation": (
+        ("arn",),
+        "moto has no DNS firewall",
+    ),
+}
