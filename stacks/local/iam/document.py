@@ -62,7 +62,15 @@ def _parse_text(text: str, label: str) -> tuple[Statement, ...]:
     listed = statements if isinstance(statements, list) else [statements]
     if not listed:
         raise PolicyError(f"{label}: has no statement")
-    return tuple(_statement(one, f"{label}[{i}]", version == _VARIABLES_SINCE) for i, one in enumerate(listed))
+    statements = tuple(_statement(one, f"{label}[{i}]", version == _VARIABLES_SINCE) for i, one in enumerate(listed))
+    _require_unique_sids(statements, label)
+    return statements
+
+
+def _require_unique_sids(statements: tuple[Statement, ...], label: str) -> None:
+    sids = [one.sid for one in statements]
+    if repeated := {sid for sid in sids if sids.count(sid) > 1}:
+        raise PolicyError(f"{label}: the Sid {min(repeated)!r} is given to two statements; it must be unique")
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

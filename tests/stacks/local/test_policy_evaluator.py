@@ -348,6 +348,7 @@ REFUSED: dict[str, tuple[object, str]] = {
     "a network that is none": (policy(when("IpAddress", "a:b", "10.0.0")), "not an address range"),
     "a truth that is none": (policy(when("Bool", "a:b", "yes")), "not true or false"),
     "an unknown version": (policy(allow(), version="2020-01-01"), "Version: '2020-01-01'"),
+    "one Sid for two statements": (policy(allow(Sid="Read"), deny(Sid="Read")), "the Sid 'Read' is given to two"),
     "no statement": (policy(), "has no statement"),
     "a principal in an identity policy": (policy(everyone(allow())), "has no Principal"),
     "no resource in an identity policy": (policy({"Effect": "Allow", "Action": "s3:*"}), "needs Resource"),
