@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.rules.cloudwatch import LOG_GROUP
 from policy_packs.rules.ecs import TASK_DEFINITION
 from policy_packs.tristate import Truth, all_of, any_of
@@ -114,6 +114,8 @@ GUARDRAIL_STRENGTH = Rule(
 
 
 def _versioned(stack: Stack) -> Iterator[Outcome]:
+    if not stack.of_type(GUARDRAIL, TASK_DEFINITION):
+        yield NotApplicable("the stack has neither a guardrail nor a container")
     for guardrail in stack.of_type(GUARDRAIL):
         related = stack.related(guardrail, (GUARDRAIL_VERSION,), by="guardrailArn")
         kept = [one.at("skipDestroy", absent=False).equals(True) for one in related.certain]
@@ -166,6 +168,8 @@ NUMBERED_VERSION = StackRule(
 def _logged(stack: Stack) -> Iterator[Outcome]:
     users = stack.of_type(GUARDRAIL, INFERENCE_PROFILE)
     settings = stack.of_type(INVOCATION_LOGGING)
+    if not users and not settings:
+        yield NotApplicable("the stack serves no model")
     if users:
         truth = Truth.of(len(settings) == 1)
         yield from demand(

@@ -123,8 +123,26 @@ def _guarded(resource: Resource) -> Iterator[Outcome]:
         yield from document.outcomes()
         for statement in invoking(document):
             for model in statement.resources():
-                truth = any_of(model.matches(_EMBEDDING_MODEL), _pins(statement), _denied_unguarded(document, model))
+                truth = any_of(_only_embeds(document, model), _pins(statement), _denied_unguarded(document, model))
                 yield from demand(truth, "lets a model be called without a pinned guardrail", model)
+
+
+def _only_embeds(document: Document, model: View) -> Truth:
+    """Embeddings know no guardrail. A profile's ARN does not tell its model, but the statement that lets the
+    model be called through that profile does: without it AWS refuses the call.
+    """
+    behind = [
+        named
+        for one in invoking(document)
+        if _profiles(one).any(lambda profile: profile.equals(model.value)) is not Truth.NO
+        for named in one.resources()
+    ]
+    through_profile = all_of(Truth.of(bool(behind)), *(one.matches(_EMBEDDING_MODEL) for one in behind))
+    return any_of(model.matches(_EMBEDDING_MODEL), through_profile)
+
+
+def _profiles(statement: Statement) -> View:
+    return statement.condition(_PROFILE_KEY, "ArnEquals", "StringEquals", "ArnLike", "StringLike")
 
 
 def _pins(statement: Statement) -> Truth:
@@ -182,6 +200,10 @@ GUARDED_INVOCATION = Rule(
             {**_ALLOW, "Condition": {"StringEquals": {GUARDRAIL_KEY: [f"{_GUARDRAIL}:7"]}}}
         ),
         "embeddings know no guardrail": permission({**_ALLOW, "Resource": _EMBEDDING}),
+        "a profile with nothing but an embedding model behind it": permission(
+            {**_ALLOW, "Resource": _PROFILE},
+            {**_ALLOW, "Resource": _EMBEDDING, "Condition": {"ArnEquals": {_PROFILE_KEY: _PROFILE}}},
+        ),
         "no invocation at all": permission(_READ),
     },
     breaks={
@@ -205,6 +227,11 @@ GUARDED_INVOCATION = Rule(
             },
         ),
         "an embedding model and another": permission({**_ALLOW, "Resource": [_EMBEDDING, _MODEL]}),
+        "a profile with an embedding model and another behind it": permission(
+            {**_ALLOW, "Resource": _PROFILE},
+            {**_ALLOW, "Resource": [_EMBEDDING, _MODEL], "Condition": {"ArnEquals": {_PROFILE_KEY: _PROFILE}}},
+        ),
+        "a profile of which the document says nothing": permission({**_ALLOW, "Resource": _PROFILE}),
     },
 )
 

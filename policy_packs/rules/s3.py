@@ -8,7 +8,7 @@ from typing import Final
 
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.tristate import Truth, all_of, any_of
 from policy_packs.view import View
 
@@ -21,7 +21,11 @@ OBJECT_LOCK: Final = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfi
 _FOUR_BLOCKS: Final = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
 
+_NO_BUCKET: Final = NotApplicable("the stack has no bucket")
+
+
 def _public_access_blocked(stack: Stack) -> Iterator[Outcome]:
+    yield from () if stack.of_type(*BUCKET_TYPES) else (_NO_BUCKET,)
     for bucket in stack.of_type(*BUCKET_TYPES):
         related = stack.related(bucket, (PUBLIC_ACCESS_BLOCK,), by="bucket")
         blocks = [all_of(*(one.at(key).equals(True) for key in _FOUR_BLOCKS)) for one in related.certain]
@@ -124,6 +128,7 @@ TLS_ONLY = Rule(
 
 
 def _policy_present(stack: Stack) -> Iterator[Outcome]:
+    yield from () if stack.of_type(*BUCKET_TYPES) else (_NO_BUCKET,)
     for bucket in stack.of_type(*BUCKET_TYPES):
         related = stack.related(bucket, (POLICY,), by="bucket")
         truth = Truth.YES if related.certain else Truth.UNKNOWN if related.is_unclear else Truth.NO
@@ -182,8 +187,10 @@ MODEL_STACK_TYPES: Final = (
 
 def _evidence_locked(stack: Stack) -> Iterator[Outcome]:
     yield from _locked_and_versioned(stack)
-    if stack.of_type(*MODEL_STACK_TYPES):
-        locked = [one.at("objectLockEnabled", absent=False).equals(True) for one in stack.of_type(*BUCKET_TYPES)]
+    locked = [one.at("objectLockEnabled", absent=False).equals(True) for one in stack.of_type(*BUCKET_TYPES)]
+    if not stack.of_type(*MODEL_STACK_TYPES):
+        yield from () if any_of(*locked) is Truth.YES else (NotApplicable("no model and no locked bucket"),)
+    else:
         yield from demand(
             any_of(*locked), "a stack that serves models keeps no locked log archive", View(None, "stack")
         )
