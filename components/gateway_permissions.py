@@ -131,7 +131,13 @@ def _tenant_keys(resources: GatewayResources, actions: Sequence[str]) -> Stateme
         "TenantDataKeys",
         actions,
         f"arn:aws:kms:{resources.region}:{resources.account_id}:key/*",
-        when={"Null": {"kms:EncryptionContext:tenant": "false"}},
+        when={
+            "StringEquals": {
+                "kms:EncryptionContext:purpose": "documents",
+                "kms:EncryptionContext:environment": resources.environment,
+            },
+            "Null": {"kms:EncryptionContext:tenant": "false", "kms:EncryptionContext:workload": "false"},
+        },
     )
 
 

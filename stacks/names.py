@@ -37,13 +37,16 @@ class Names:
         return f"{self.prefix}-{name}-{self.account_id}"
 
     def bucket_arn(self, name: str) -> str:
-        return f"arn:aws:s3:::{self.bucket(name)}"
+        return self.arn_of_bucket(self.bucket(name))
+
+    def arn_of_bucket(self, bucket: str) -> str:
+        return f"arn:aws:s3:::{bucket}"
 
     def documents_bucket(self, workload: str) -> str:
-        return self.bucket(f"{workload}-documents")
+        return self.bucket(f"docs-{workload}")
 
     def documents_queue(self, workload: str) -> str:
-        return self.named(f"{workload}-documents")
+        return self.named(f"docs-{workload}")
 
     def queue_arn(self, queue: str) -> str:
         return f"arn:aws:sqs:{self.region}:{self.account_id}:{queue}"

@@ -8,14 +8,19 @@ from components.address_plan import Tier
 from stacks.configuration import ConfigurationError
 from stacks.contract import Platform
 from stacks.environment import Environment
+from stacks.placement import Placement
 from stacks.platform.foundation import Foundation, deploy_foundation
-from stacks.platform.placement import Placement
 from stacks.platform.serving import Serving, deploy_serving
 
 
 def main() -> None:
     environment = configured(pulumi.Config(), pulumi.get_stack())
-    placement = Placement.of(environment)
+    placement = Placement.of(
+        region=environment.region,
+        account_id=environment.account_id,
+        tags=environment.tags,
+        protected=environment.deletion_protection,
+    )
     foundation = deploy_foundation(environment, placement)
     serving = deploy_serving(environment, foundation, placement)
     promise(environment, foundation, serving).export()

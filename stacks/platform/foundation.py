@@ -20,8 +20,8 @@ from components.segmentation import Segment, Segmentation
 from components.service_endpoints import ServiceEndpoints, base_endpoint_policies, s3_endpoint_policy
 from stacks.environment import Environment
 from stacks.names import Names
+from stacks.placement import Placement
 from stacks.platform.keys import Purpose, deploy_keys
-from stacks.platform.placement import Placement
 
 DATABASE_PORTS = (5432, 6379)
 
@@ -111,7 +111,7 @@ def _network(environment: Environment, log_archive: LogArchive, placement: Place
             "flow_log_bucket_arn": log_archive.evidence.arn,
             "flow_log_bucket_ready": log_archive.evidence.ready,
         },
-        placement.lasting(),
+        placement.replaceable(),
     )
 
 

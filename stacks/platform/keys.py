@@ -17,7 +17,7 @@ from components.key_policy import (
 from components.policy_document import Statement, document
 from stacks.environment import Environment
 from stacks.names import Names
-from stacks.platform.placement import Placement
+from stacks.placement import Placement
 
 
 class Purpose(StrEnum):

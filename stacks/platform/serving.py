@@ -31,9 +31,9 @@ from components.segmentation import Segment
 from components.service_endpoints import ServiceEndpoints, bedrock_endpoint_policies
 from components.vector_store import OWNER, VectorStore, connect_arn
 from stacks.environment import BedrockModel, Environment, OpenAIModel
+from stacks.placement import Placement
 from stacks.platform.foundation import Foundation
 from stacks.platform.keys import Purpose
-from stacks.platform.placement import Placement
 
 DATABASE_NAME = "llm"
 DATABASE_USERS = {"gateway": "gateway", "gateway-ingest": "gateway_ingest", "gateway-migrate": OWNER}
@@ -355,8 +355,8 @@ def _permissions(
             environment=environment.name.value,
             registration_bucket_arn=names.bucket_arn("registrations"),
             audit_bucket_arn=names.bucket_arn("evidence"),
-            document_bucket_arns=f"arn:aws:s3:::{names.documents_bucket('*')}",
-            document_queue_arns=names.queue_arn(names.documents_queue("*") + "*"),
+            document_bucket_arns=names.arn_of_bucket(names.documents_bucket("*")),
+            document_queue_arns=names.queue_arn(names.documents_queue("*")),
             **known,
         )
     )

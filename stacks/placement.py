@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
-
-from stacks.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +17,16 @@ class Placement:
     protected: bool
 
     @classmethod
-    def of(cls, environment: Environment) -> Placement:
+    def of(cls, *, region: str, account_id: str, tags: Mapping[str, str], protected: bool) -> Placement:
         """One account, one region, the same tags on everything."""
         provider = aws.Provider(
             "aws",
-            region=environment.region,
-            allowed_account_ids=[environment.account_id],
-            default_tags={"tags": environment.tags},
+            region=region,
+            allowed_account_ids=[account_id],
+            default_tags={"tags": dict(tags)},
             retry_mode="adaptive",
         )
-        return cls(provider, environment.deletion_protection)
+        return cls(provider, protected)
 
     def replaceable(self) -> pulumi.ResourceOptions:
         """For what can be made again."""
