@@ -1,0 +1,199 @@
+"""What a registration says, read strictly: an unknown field, or a value weaker than the law, refuses all of it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from hashlib import sha256
+from typing import Annotated, Any
+
+import msgspec
+import re2
+
+from services.gateway.exchange import Boundary, DataClass, Registration, Role, RoleBudget, RoleLimits, Template
+from services.gateway.stages.json_schema import require_supported
+from services.gateway.stages.retrieval import variables_allowed
+
+VERSION = 1
+LOOSEST = {
+    DataClass.PUBLIC: Boundary.PUBLIC_API,
+    DataClass.INTERNAL: Boundary.PRIVATE_ENDPOINT,
+    DataClass.CONFIDENTIAL: Boundary.PRIVATE_ENDPOINT,
+    DataClass.RESTRICTED: Boundary.SELF_HOSTED,
+}
+
+_Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+_Count = Annotated[int, msgspec.Meta(ge=1, le=10**9)]
+_STRICTNESS = {boundary: rank for rank, boundary in enumerate(Boundary)}
+
+
+class RegistrationError(Exception):
+    """A registration or its template is not acceptable; the sentence names the field."""
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Unknown fields are errors, at every depth."""
+
+
+class _Documents(_Strict, frozen=True):
+    bucket: str
+    queue_url: str
+    dead_letter_queue_url: str
+
+
+class _TemplateReference(_Strict, frozen=True):
+    id: _Name
+    digest: Annotated[str, msgspec.Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
+    key: str
+
+
+class _Limits(_Strict, frozen=True):
+    requests_per_minute: _Count
+    input_tokens_per_minute: _Count
+    output_tokens_per_minute: _Count
+    concurrent_requests_max: _Count
+    input_tokens_max: _Count
+    output_tokens_max: _Count
+
+
+class _Budget(_Strict, frozen=True):
+    usd_per_day_user: str
+    usd_per_day_workload: str
+
+
+class _Role(_Strict, frozen=True):
+    template: _TemplateReference
+    models: list[_Name]
+    collections: list[_Name]
+    tools: dict[_Name, dict[str, Any]]
+    limits: _Limits
+    budget: _Budget
+
+
+class Document(_Strict, frozen=True):
+    """Version 1."""
+
+    version: int
+    workload: _Name
+    environment: str
+    data_class: DataClass
+    boundary: Boundary
+    claims: dict[str, str]
+    tenants: list[_Name]
+    key_arn: str
+    documents: _Documents
+    roles: dict[_Name, _Role]
+
+
+class _TemplateFile(_Strict, frozen=True):
+    id: str
+    version: int | str
+    system: str
+    citations: bool = False
+
+
+def read(text: bytes, workload: str, environment: str, template: Callable[[str], bytes]) -> Registration:
+    """The registration of `workload`; `template` fetches a template file by its key."""
+    document = _decode(text)
+    _require_law(document, workload, environment)
+    roles = {name: _role(document, name, role, template) for name, role in document.roles.items()}
+    return Registration(
+        workload=document.workload,
+        environment=document.environment,
+        digest=digest(text),
+        data_class=document.data_class,
+        boundary=document.boundary,
+        claims=document.claims,
+        tenants=tuple(document.tenants),
+        roles=roles,
+        key_arn=document.key_arn,
+        document_bucket=document.documents.bucket,
+        document_queue_url=document.documents.queue_url,
+        dead_letter_queue_url=document.documents.dead_letter_queue_url,
+    )
+
+
+def digest(content: bytes) -> str:
+    return f"sha256:{sha256(content).hexdigest()}"
+
+
+def _decode(text: bytes) -> Document:
+    try:
+        return msgspec.json.decode(text, type=Document)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise RegistrationError(str(error)[:300]) from error
+
+
+def _require_law(document: Document, workload: str, environment: str) -> None:
+    """What no registration may say, whoever signed it."""
+    if document.version != VERSION:
+        raise RegistrationError(f"version must be {VERSION} (got {document.version})")
+    if document.workload != workload or document.claims.get("workload") != workload:
+        raise RegistrationError(f"workload and claims.workload must be '{workload}', as the object's key says")
+    if document.environment != environment:
+        raise RegistrationError(f"environment must be {environment} (got {document.environment!r})")
+    loosest = LOOSEST[document.data_class]
+    if _STRICTNESS[document.boundary] < _STRICTNESS[loosest]:
+        raise RegistrationError(
+            f"boundary must be {loosest.value} or stricter for data class {document.data_class.value} "
+            f"(got {document.boundary.value})"
+        )
+    if not document.tenants or not document.roles:
+        raise RegistrationError("tenants and roles must not be empty")
+
+
+def _role(document: Document, name: str, role: _Role, template: Callable[[str], bytes]) -> Role:
+    for tool, schema in role.tools.items():
+        try:
+            require_supported(schema)
+        except (ValueError, TypeError, AttributeError, re2.error) as error:
+            raise RegistrationError(f"roles.{name}.tools.{tool}: {error}") from error
+    limits = RoleLimits(
+        requests_per_minute=role.limits.requests_per_minute,
+        input_tokens_per_minute=role.limits.input_tokens_per_minute,
+        output_tokens_per_minute=role.limits.output_tokens_per_minute,
+        concurrent_requests_max=role.limits.concurrent_requests_max,
+        input_tokens_max=role.limits.input_tokens_max,
+        output_tokens_max=role.limits.output_tokens_max,
+    )
+    return Role(
+        name=name,
+        template=_template(document.workload, f"roles.{name}.template", role.template, template),
+        models=tuple(role.models),
+        collections=tuple(role.collections),
+        tools={tool: msgspec.json.encode(schema).decode() for tool, schema in role.tools.items()},
+        limits=limits,
+        budget=RoleBudget(
+            _usd(f"roles.{name}.budget.usd_per_day_user", role.budget.usd_per_day_user),
+            _usd(f"roles.{name}.budget.usd_per_day_workload", role.budget.usd_per_day_workload),
+        ),
+    )
+
+
+def _template(workload: str, place: str, reference: _TemplateReference, fetch: Callable[[str], bytes]) -> Template:
+    """The template file, when it is the one that the registration's signature covers."""
+    if reference.key != f"templates/{workload}/{reference.digest.removeprefix('sha256:')}.toml":
+        raise RegistrationError(f"{place}.key must name the workload and the digest")
+    content = fetch(reference.key)
+    if digest(content) != reference.digest:
+        raise RegistrationError(f"{place}: the file's digest is not the registered one")
+    try:
+        file = msgspec.convert(tomllib.loads(content.decode()), _TemplateFile)
+    except (msgspec.ValidationError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RegistrationError(f"{place}: {error}") from error
+    if file.id != reference.id or not file.system.strip():
+        raise RegistrationError(f"{place}: id must be '{reference.id}' and system must not be empty")
+    if not variables_allowed(file.system):
+        raise RegistrationError(f"{place}: system may use the variables {{context}} and {{today}} only")
+    return Template(file.id, reference.digest, file.system, file.citations)
+
+
+def _usd(place: str, text: str) -> Decimal:
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,6})?", text):
+        raise RegistrationError(f"{place} must be a decimal number of US dollars (got {text[:20]!r})")
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise RegistrationError(f"{place} must be a decimal number") from None
