@@ -12,7 +12,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,9 @@ class RequestLog:
     def write(self, body: object) -> None:
         self._file.write(json.dumps({"time": time.time(), "request": body}, ensure_ascii=False) + "\n")
         self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
 
 
 @dataclass
@@ -111,16 +115,23 @@ def _refusal(status: int, message: str, kind: str = "invalid_request_error", cod
     return web.json_response({"error": error}, status=status)
 
 
-async def serve(port: int, upstream_url: str, log: Path) -> None:
+@asynccontextmanager
+async def application(upstream_url: str, log: Path) -> AsyncIterator[web.Application]:
     timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_TIMEOUT_S, sock_read=SILENCE_TIMEOUT_S)
     connector = aiohttp.TCPConnector(force_close=True, limit=0)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
-        proxy = Proxy(Upstream(upstream_url.rstrip("/"), session), RequestLog(log))
-        application = web.Application(client_max_size=REQUEST_BYTES_MAX)
-        application.router.add_get("/v1/models", proxy.list_models)
-        application.router.add_post("/v1/chat/completions", proxy.complete)
+    with closing(RequestLog(log)) as requests:
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+            proxy = Proxy(Upstream(upstream_url.rstrip("/"), session), requests)
+            paths = web.Application(client_max_size=REQUEST_BYTES_MAX)
+            paths.router.add_get("/v1/models", proxy.list_models)
+            paths.router.add_post("/v1/chat/completions", proxy.complete)
+            yield paths
+
+
+async def serve(port: int, upstream_url: str, log: Path) -> None:
+    async with application(upstream_url, log) as paths:
         # A caller who leaves cancels the call upstream.
-        runner = web.AppRunner(application, handler_cancellation=True, access_log=None)
+        runner = web.AppRunner(paths, handler_cancellation=True, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, HOST, port).start()
         await asyncio.Event().wait()

@@ -181,16 +181,16 @@ def is_open_to_others(path: Path) -> bool:
 def _psql(places: Places, port: int, script: str, variables: dict[str, str], database: str = "postgres") -> str:
     options = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--file=-")
     named = tuple(f"--set={name}={value}" for name, value in variables.items())
-    with _socket_folder(places) as (folder, descriptors):
+    with socket_folder(places) as (folder, descriptors):
         target = (f"--host={folder}", f"--port={port}", f"--username={SUPERUSER}", f"--dbname={database}")
         done = processes.run(Launch((str(binary("psql")), *options, *named, *target)), script, descriptors)
     if done.returncode:
-        raise PartError(f"PostgreSQL refused an administrative statement: {_last_line(done.stderr)}")
+        raise PartError(f"PostgreSQL refused an administrative statement: {_first_line(done.stderr)}")
     return done.stdout.strip()
 
 
 @contextlib.contextmanager
-def _socket_folder(places: Places) -> Iterator[tuple[str, tuple[int, ...]]]:
+def socket_folder(places: Places) -> Iterator[tuple[str, tuple[int, ...]]]:
     """The folder's name as a client may spell it: where the path is too long, through an open descriptor."""
     folder = _sockets(places)
     if len(os.fsencode(folder)) + len("/.s.PGSQL.65535") <= SOCKET_PATH_BYTES_MAX:
@@ -207,6 +207,10 @@ def _socket_folder(places: Places) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _sockets(places: Places) -> Path:
     return places.run / "postgresql"
+
+
+def _first_line(text: str) -> str:
+    return (text.strip().splitlines() or ["it said nothing"])[0]
 
 
 def _last_line(text: str) -> str:
