@@ -1,7 +1,7 @@
 """Platform: what the platform program promises the programs above it. Written and read here, side by side.
 
-Ids, ARNs and names only, never a secret. A program reads the promise with `Platform.read`, which refuses
-another version of it and every output that is missing.
+One structured output, so that a promise is kept or broken as a whole. Ids, ARNs and names only, never a
+secret. `Platform.read` refuses another version of it, another environment, and a field that is missing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import pulumi
 
 CONTRACT_VERSION = 1
+OUTPUT = "platform"
 PROJECT = "llm-pipelines"
 
 
@@ -22,7 +23,7 @@ class ContractError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """One field, one stack output of the same name in camelCase."""
+    """Each field is a key of the output, in camelCase."""
 
     environment: pulumi.Input[str]
     account_id: pulumi.Input[str]
@@ -43,32 +44,33 @@ class Platform:
     audit_signing_key_arn: pulumi.Input[str]
 
     def export(self) -> None:
-        """Makes every field a stack output, with the version of the promise."""
-        pulumi.export("contractVersion", CONTRACT_VERSION)
-        for field in fields(self):
-            pulumi.export(camel(field.name), getattr(self, field.name))
+        """Makes the promise a stack output, with its version."""
+        promised = {camel(field.name): getattr(self, field.name) for field in fields(self)}
+        pulumi.export(OUTPUT, {"contractVersion": CONTRACT_VERSION, **promised})
 
     @classmethod
     def read(cls, environment: str) -> Platform:
         """The promise of the platform's stack for `environment`, every field as an output."""
         reference = pulumi.StackReference(f"organization/{PROJECT}/{environment}")
-        version = reference.require_output("contractVersion")
-        kept = pulumi.Output.all(version, reference.require_output("environment")).apply(
-            lambda known: require_version(known[0], known[1], environment)
-        )
-        return cls(**{field.name: _after(kept, reference.require_output(camel(field.name))) for field in fields(cls)})
+        promised = reference.require_output(OUTPUT).apply(lambda promise: require_kept(promise, environment))
+        return cls(**{field.name: _part(promised, camel(field.name)) for field in fields(cls)})
 
 
-def require_version(version: object, found: object, environment: str) -> bool:
-    """True, or a ContractError that says which version and which environment were expected."""
+def require_kept(promise: Mapping[str, Any], environment: str) -> Mapping[str, Any]:
+    """`promise` if it is of our version, of this environment and whole; a ContractError otherwise."""
+    stack = f"{PROJECT}/{environment}"
+    version, found = promise.get("contractVersion"), promise.get("environment")
     if version != CONTRACT_VERSION:
         raise ContractError(
-            f"contractVersion of {PROJECT}/{environment} must be {CONTRACT_VERSION} (got {version!r}): "
+            f"contractVersion of {stack} must be {CONTRACT_VERSION} (got {version!r}): "
             "deploy the platform and this program from the same release"
         )
     if found != environment:
-        raise ContractError(f"environment of {PROJECT}/{environment} must be {environment} (got {found!r})")
-    return True
+        raise ContractError(f"environment of {stack} must be {environment} (got {found!r})")
+    missing = [camel(field.name) for field in fields(Platform) if promise.get(camel(field.name)) is None]
+    if missing:
+        raise ContractError(f"{stack} does not promise {', '.join(missing)}")
+    return promise
 
 
 def camel(name: str) -> str:
@@ -77,6 +79,5 @@ def camel(name: str) -> str:
     return first + "".join(part.title() for part in rest)
 
 
-def _after(kept: pulumi.Output[bool], value: pulumi.Output[Any]) -> Any:  # Any: as the reference gives it
-    """`value`, once the promise is known to be kept."""
-    return pulumi.Output.all(kept, value).apply(lambda known: known[1])
+def _part(promised: pulumi.Output[Mapping[str, Any]], key: str) -> Any:  # Any: as the reference gives it
+    return promised.apply(lambda promise: promise[key])

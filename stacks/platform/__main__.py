@@ -49,7 +49,11 @@ def promise(environment: Environment, foundation: Foundation, serving: Serving) 
         gateway_image_digest=environment.gateway.image_digest,
         gateway_role_arn=serving.tasks["gateway"].role_arn,
         ingest_role_arn=serving.tasks["gateway-ingest"].role_arn,
-        task_definitions=pulumi.Output.all(**{name: task.arn for name, task in serving.tasks.items()}),
+        task_definitions=pulumi.Output.all(
+            gateway=serving.tasks["gateway"].arn,
+            ingest=serving.tasks["gateway-ingest"].arn,
+            migrate=serving.tasks["gateway-migrate"].arn,
+        ),
         cluster_arn=serving.service.cluster_arn,
         registration_bucket=foundation.registrations.name,
         registration_key_arn=foundation.registration_key_arn,

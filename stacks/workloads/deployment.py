@@ -119,7 +119,7 @@ def _registration(
 
 def _export(key: DataKey, documents: WorkloadDocuments, registration: WorkloadRegistration) -> None:
     pulumi.export("keyArn", key.arn)
-    pulumi.export("documentsBucket", documents.bucket)
-    pulumi.export("queueUrl", documents.queue_url)
-    pulumi.export("deadLetterQueueUrl", documents.dead_letter_queue_url)
+    pulumi.export("documentBucket", documents.bucket)
+    pulumi.export("documentQueueUrl", documents.queue_url)
+    pulumi.export("documentDeadLetterQueueUrl", documents.dead_letter_queue_url)
     pulumi.export("registrationObject", registration.object_key)
