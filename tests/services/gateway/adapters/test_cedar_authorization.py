@@ -1,0 +1,79 @@
+"""Cedar's law: a table of who may use what, with each line's forbidden twin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from services.gateway.adapters.cedar_authorization import FOLDER, CedarAuthorization, PolicyError
+from services.gateway.exchange import Boundary, DataClass, Denied, Endpoint
+from tests.services.gateway.fakes import caller, offer, registration, role
+
+CHAT = Endpoint.CHAT_COMPLETIONS
+
+
+@pytest.fixture(scope="module")
+def cedar() -> CedarAuthorization:
+    return CedarAuthorization()
+
+
+@pytest.mark.parametrize("data_class", DataClass)
+@pytest.mark.parametrize("boundary", Boundary)
+def test_a_model_is_permitted_only_inside_the_boundary_of_the_data_class(
+    cedar: CedarAuthorization, data_class: DataClass, boundary: Boundary
+) -> None:
+    allowed = {
+        DataClass.PUBLIC: set(Boundary),
+        DataClass.INTERNAL: {Boundary.PRIVATE_ENDPOINT, Boundary.SELF_HOSTED},
+        DataClass.CONFIDENTIAL: {Boundary.PRIVATE_ENDPOINT, Boundary.SELF_HOSTED},
+        DataClass.RESTRICTED: {Boundary.SELF_HOSTED},
+    }[data_class]
+    registered = registration(data_class=data_class, boundary=Boundary.PUBLIC_API, digest=f"{data_class}{boundary}")
+    if boundary in allowed:
+        cedar.authorize(caller(), registered, role(), CHAT, offer(boundary=boundary))
+        return
+    with pytest.raises(Denied) as denied:
+        cedar.authorize(caller(), registered, role(), CHAT, offer(boundary=boundary))
+    assert denied.value.status == 403
+
+
+def test_a_registration_can_be_stricter_than_its_data_class(cedar: CedarAuthorization) -> None:
+    strict = registration(data_class=DataClass.INTERNAL, boundary=Boundary.SELF_HOSTED, digest="strict")
+    cedar.authorize(caller(), strict, role(), CHAT, offer(boundary=Boundary.SELF_HOSTED))
+    with pytest.raises(Denied, match="no-looser-boundary"):
+        cedar.authorize(caller(), strict, role(), CHAT, offer(boundary=Boundary.PRIVATE_ENDPOINT))
+
+
+def test_a_model_the_role_does_not_list_is_denied(cedar: CedarAuthorization) -> None:
+    with pytest.raises(Denied, match="no policy permits"):
+        cedar.authorize(caller(), registration(), role(models=("other",)), CHAT, offer("unlisted"))
+
+
+def test_another_workloads_tenant_is_denied(cedar: CedarAuthorization) -> None:
+    with pytest.raises(Denied, match="tenant-belongs"):
+        cedar.authorize(caller(tenant="initech"), registration(), role(), CHAT, offer())
+
+
+def test_an_embedding_model_does_not_chat_and_the_other_way_round(cedar: CedarAuthorization) -> None:
+    cedar.authorize(caller(), registration(), role(), Endpoint.EMBEDDINGS, offer("minilm", kind="embedding"))
+    with pytest.raises(Denied):
+        cedar.authorize(caller(), registration(), role(), CHAT, offer("minilm", kind="embedding"))
+    with pytest.raises(Denied):
+        cedar.authorize(caller(), registration(), role(), Endpoint.EMBEDDINGS, offer())
+
+
+def test_a_decision_is_not_reused_for_another_registration(cedar: CedarAuthorization) -> None:
+    cedar.authorize(caller(), registration(digest="first"), role(), CHAT, offer())
+    with pytest.raises(Denied):
+        cedar.authorize(caller(), registration(digest="second", tenants=("globex",)), role(), CHAT, offer())
+
+
+def test_policies_that_do_not_fit_the_schema_stop_the_start(tmp_path: Path) -> None:
+    folder = tmp_path / "policies"
+    copytree(FOLDER, folder)
+    CedarAuthorization(folder)
+    (folder / "extra.cedar").write_text("permit (principal, action, resource) when { principal.shoesize > 3 };")
+    with pytest.raises(PolicyError, match="shoesize"):
+        CedarAuthorization(folder)
