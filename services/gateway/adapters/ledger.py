@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_UP, Decimal
+from typing import cast
 from uuid import UUID, uuid4
 
 from services.gateway.adapters.database import Database
@@ -51,10 +52,12 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reserve_session = database.session()
+        self._settle_session = database.session()
         self._reserving = GroupCall[_Asked, int](
             STAGE, self._reserve, group_max=GROUP_MAX, waiting_max=WAITING_MAX, abandoned=self._give_back
         )
-        self._settling = GroupCall[tuple[UUID, Decimal], None](
+        self._settling = GroupCall[tuple[UUID, Decimal] | None, None](
             STAGE, self._settle, group_max=GROUP_MAX, waiting_max=WAITING_MAX
         )
         self._unsettled: dict[UUID, Decimal] = {}  # failed or not yet tried; goes with the next group
@@ -95,12 +98,14 @@ class Ledger:
             self._sweeping = None
         if self._unsettled:
             with suppress(Unavailable):  # what stays open expires as spent: the safe side
-                await self._settle([])
+                await self._settling(None)
+        self._reserve_session.close()
+        self._settle_session.close()
 
     async def sweep(self) -> int:
         """Settles what failed to settle, then expires reservations nobody settled; returns how many expired."""
         if self._unsettled:
-            await self._settle([])
+            await self._settling(None)
         rows = await self._database.fetch("SELECT ledger.sweep($1) AS expired", RESERVATION_AGE_MAX, deadline_s=30.0)
         expired = int(rows[0]["expired"])
         if expired:
@@ -129,20 +134,19 @@ class Ledger:
             [asked.workload_limit for asked in group],
         )
         try:
-            async with self._database.connection(deadline_s=DEADLINE_S) as connection:
-                verdicts: list[int] = await connection.fetchval(RESERVE, scopes, *columns)
-                return verdicts
+            verdicts = await self._reserve_session.fetchval(RESERVE, scopes, *columns, deadline_s=DEADLINE_S)
         except Unavailable:
             # Whether it was committed is unknown. Nobody uses these reservations: give them back.
             self._remember({asked.id: Decimal(0) for asked in group})
             raise
+        return cast(list[int], verdicts)  # smallint[] by the function's signature
 
-    async def _settle(self, group: list[tuple[UUID, Decimal]]) -> Sequence[None]:
+    async def _settle(self, group: list[tuple[UUID, Decimal] | None]) -> Sequence[None]:
+        """Settles the group and what is left from before; None asks for the latter only."""
         # The first settlement of a reservation is the one that counts, here as in the database.
-        due = {**dict(reversed(group)), **self._unsettled}
+        due = {**dict(item for item in reversed(group) if item is not None), **self._unsettled}
         try:
-            async with self._database.connection(deadline_s=DEADLINE_S) as connection:
-                await connection.fetchval(SETTLE, list(due), list(due.values()))
+            await self._settle_session.fetchval(SETTLE, list(due), list(due.values()), deadline_s=DEADLINE_S)
         except Unavailable:
             self._remember(due)
             raise

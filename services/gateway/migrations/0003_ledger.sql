@@ -43,6 +43,9 @@ CREATE FUNCTION ledger.reserve(
     p_workload_limit numeric[]
 ) RETURNS smallint[]
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+-- One plan, by index, made before there are statistics and right when the tables are large. Planning anew for
+-- every call, which PostgreSQL prefers for arrays, would take longer than the work.
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     today date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
@@ -56,9 +59,13 @@ BEGIN
     -- No flush to disk for this commit: the request's audit intent is committed after it with a flush, and a
     -- flush covers all write-ahead log before it. No intent, no model call, nothing to pay for.
     PERFORM set_config('synchronous_commit', 'off', true);
-    INSERT INTO ledger.budget (scope, period_start)
-    SELECT scope, today FROM unnest(p_scopes) AS scope
-    ON CONFLICT DO NOTHING;
+    IF (SELECT count(*) FROM ledger.budget WHERE period_start = today AND scope = ANY (p_scopes))
+        < cardinality(p_scopes)
+    THEN
+        INSERT INTO ledger.budget (scope, period_start)
+        SELECT scope, today FROM unnest(p_scopes) AS scope
+        ON CONFLICT DO NOTHING;
+    END IF;
     SELECT array_agg(locked.total ORDER BY locked.scope COLLATE "C") INTO committed
     FROM (
         SELECT b.scope, b.spent + b.reserved AS total
@@ -100,44 +107,41 @@ $$;
 -- settling twice, or after expiry, changes nothing. Returns how many ended now.
 CREATE FUNCTION ledger.finish(p_ids uuid[], p_usd numeric[], p_state text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET plan_cache_mode = force_generic_plan -- as in reserve
 AS $$
 DECLARE
-    finished bigint;
+    finished bigint := 0;
+    change record;
 BEGIN
     -- Losing the last moments of settling in a crash leaves reservations open, which expire as spent.
     PERFORM set_config('synchronous_commit', 'off', true);
-    -- Locks first, in a fixed order: reservations by id, then budgets by scope and day.
-    PERFORM FROM ledger.reservation AS r WHERE r.id = ANY (p_ids) AND r.state = 'reserved' ORDER BY r.id FOR UPDATE;
-    PERFORM FROM ledger.budget AS b
-    WHERE (b.scope, b.period_start) IN (
-        SELECT scope, r.period_start
-        FROM ledger.reservation AS r, unnest(r.scopes) AS scope
-        WHERE r.id = ANY (p_ids) AND r.state = 'reserved'
-    )
-    ORDER BY b.scope COLLATE "C", b.period_start
-    FOR UPDATE;
-    WITH ended AS (
-        UPDATE ledger.reservation AS r SET state = p_state, settled_usd = given.usd
-        FROM unnest(p_ids, p_usd) AS given (id, usd)
-        WHERE r.id = given.id AND r.state = 'reserved'
-        RETURNING r.usd AS held, given.usd AS used, r.scopes, r.period_start
-    ), change AS (
-        SELECT scope, e.period_start, sum(e.held) AS held, sum(e.used) AS used
+    FOR change IN
+        WITH ended AS (
+            UPDATE ledger.reservation AS r SET state = p_state, settled_usd = given.usd
+            FROM unnest(p_ids, p_usd) AS given (id, usd)
+            WHERE r.id = given.id AND r.state = 'reserved'
+            RETURNING r.usd AS held, given.usd AS used, r.scopes, r.period_start
+        )
+        SELECT scope, e.period_start, sum(e.held) AS held, sum(e.used) AS used, (SELECT count(*) FROM ended) AS ended
         FROM ended AS e, unnest(e.scopes) AS scope
         GROUP BY scope, e.period_start
-    ), booked AS (
-        UPDATE ledger.budget AS b SET reserved = b.reserved - c.held, spent = b.spent + c.used
-        FROM change AS c
-        WHERE b.scope = c.scope AND b.period_start = c.period_start
-    )
-    SELECT count(*) INTO finished FROM ended;
+        ORDER BY scope COLLATE "C", e.period_start -- the order in which reserve locks, too
+    LOOP
+        UPDATE ledger.budget AS b SET reserved = b.reserved - change.held, spent = b.spent + change.used
+        WHERE b.scope = change.scope AND b.period_start = change.period_start;
+        finished := change.ended;
+    END LOOP;
     RETURN finished;
 END
 $$;
 
 CREATE FUNCTION ledger.settle(p_ids uuid[], p_usd numeric[]) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT ledger.finish(p_ids, p_usd, 'settled') $$;
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN ledger.finish(p_ids, p_usd, 'settled');
+END
+$$;
 
 -- Reservations nobody settled within p_age count as spent in full. Rows past keeping are removed.
 CREATE FUNCTION ledger.sweep(p_age interval) RETURNS bigint

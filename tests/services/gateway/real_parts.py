@@ -58,7 +58,7 @@ class Server:
         command, user = _as_allowed_user(self.command(), self.folder)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, user=user, group=user)
-        self._wait_until_it_listens()
+        self._wait_until_ready()
 
     def stop(self, number: int = signal.SIGINT) -> None:
         process, self.process = self.process, None
@@ -79,14 +79,17 @@ class Server:
         for pid in [self.process.pid, *map(int, children)]:
             os.kill(pid, number)
 
-    def _wait_until_it_listens(self) -> None:
+    def _wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + START_DEADLINE_S
         while time.monotonic() < give_up_at:
-            with closing(socket.socket()) as probe:
-                if probe.connect_ex((HOST, self.port)) == 0:
-                    return
+            if self.is_ready():
+                return
             time.sleep(0.02)
         raise TimeoutError((self.folder / "log").read_text())
+
+    def is_ready(self) -> bool:
+        with closing(socket.socket()) as probe:
+            return probe.connect_ex((HOST, self.port)) == 0
 
 
 class Postgres(Server):
@@ -103,6 +106,10 @@ class Postgres(Server):
         }
         settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         return [str(_postgres_binary("postgres")), "-D", str(self.folder / "data"), *settings]
+
+    def is_ready(self) -> bool:
+        probe = [str(_postgres_binary("pg_isready")), f"--host={HOST}", f"--port={self.port}", "--quiet"]
+        return subprocess.run(probe, check=False).returncode == 0  # listening is not yet answering
 
     def initialise(self) -> None:
         options = ["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
