@@ -1,0 +1,138 @@
+"""The composition root: settings become adapters, adapters become ports, ports become the application.
+
+Nothing is required to be reachable at the start: what is missing makes /readyz say so, refuses requests
+with 503, and heals without a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import boto3
+from starlette.types import ASGIApp
+
+from services.gateway.adapters.audit_chain import audit_chain
+from services.gateway.adapters.aws_clients import SignedRequests
+from services.gateway.adapters.bedrock_model import BedrockModel
+from services.gateway.adapters.cedar_authorization import CedarAuthorization
+from services.gateway.adapters.database import connect
+from services.gateway.adapters.documents import documents
+from services.gateway.adapters.embeddings import BedrockEmbeddings, OpenAIEmbeddings
+from services.gateway.adapters.ledger import Ledger
+from services.gateway.adapters.limits import ValkeyLimits
+from services.gateway.adapters.oidc_identity import OidcIdentity
+from services.gateway.adapters.openai_model import OpenAIModel
+from services.gateway.adapters.prompt_hash import derive
+from services.gateway.adapters.registrations import S3Registrations, Source
+from services.gateway.adapters.tls import aws_session
+from services.gateway.adapters.upstream import Upstream
+from services.gateway.detectors.credentials import CredentialDetector
+from services.gateway.detectors.personal_data import PersonalDataDetector
+from services.gateway.detectors.prompt_injection import PromptInjectionDetector
+from services.gateway.edge import Check, application
+from services.gateway.exchange import Unavailable
+from services.gateway.metrics import Metrics
+from services.gateway.pipeline import drain
+from services.gateway.ports import Detectors, Embeddings, Model, Ports
+from services.gateway.settings import Settings
+
+TABLES = ("audit.record", "ledger.reservation", "documents.chunk")  # one of each migration's
+
+
+class Gateway:
+    """Everything wired. `application` is the ASGI app; its lifespan starts and ends the parts."""
+
+    def __init__(self, settings: Settings) -> None:
+        aws = aws_session(settings.region)
+        self._settings = settings
+        self._upstream = Upstream()
+        self._identity = OidcIdentity(settings.issuers, self._upstream)
+        self._registrations = S3Registrations(aws, _source(settings))
+        self._database = connect(settings)
+        self._limits = ValkeyLimits(settings)
+        self._ledger = Ledger(self._database)
+        self._prompt_hash = derive(settings)
+        self._audit = audit_chain(settings, self._database)
+        self._metrics = Metrics()
+        self._metrics.watch("gateway_registrations_refused", "Refused since start", lambda: self._registrations.refused)
+        self.ports = Ports(
+            identity=self._identity,
+            registrations=self._registrations,
+            authorization=CedarAuthorization(),
+            limits=self._limits,
+            budget=self._ledger,
+            detectors=Detectors(CredentialDetector(), PersonalDataDetector(), PromptInjectionDetector()),
+            prompt_hash=self._prompt_hash,
+            embeddings=_embeddings(settings, self._upstream, aws),
+            documents=documents(settings, self._database),
+            # Of embedding models only the one that passages were embedded with is offered.
+            models={o.id: o for o in settings.models if o.kind == "chat" or o.id == settings.embedding_model},
+            backends=_backends(settings, self._upstream, aws),
+            audit=self._audit,
+        )
+        self.application: ASGIApp = application(self.ports, self._checks(), self._metrics, self._lifespan)
+
+    def _checks(self) -> dict[str, Check]:
+        """Every part that a request needs, by the name /readyz calls it."""
+
+        async def audit() -> None:
+            self._audit.ready()
+
+        async def prompt_hash() -> None:
+            self._prompt_hash.ready()
+
+        return {
+            "identity": self._identity.ready,
+            "registrations": self._registrations.ready,
+            "limits": self._limits.ready,
+            "database": self._schema_is_current,
+            "audit": audit,
+            "prompt_hash": prompt_hash,
+        }
+
+    async def _schema_is_current(self) -> None:
+        """The chain, the ledger and the passages live in one database: it answers, and each has its tables."""
+        rows = await self._database.fetch(
+            "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL", TABLES
+        )
+        if rows:
+            raise Unavailable("database", f"the schema lacks {', '.join(row['name'] for row in rows)}")
+
+    @asynccontextmanager
+    async def _lifespan(self, app: object) -> AsyncIterator[None]:
+        del app
+        async with AsyncExitStack() as parts:
+            await self._upstream.start()
+            parts.push_async_callback(self._upstream.close)
+            parts.push_async_callback(self._database.close)
+            parts.push_async_callback(self._limits.close)
+            parts.push_async_callback(self._audit.close)
+            parts.push_async_callback(self._ledger.close)
+            parts.push_async_callback(self._registrations.close)
+            parts.push_async_callback(drain)
+            self._ledger.start()
+            await self._registrations.start()
+            await asyncio.gather(self._limits.start(), self._audit.start(), self._prompt_hash.start())
+            yield
+
+
+def _source(settings: Settings) -> Source:
+    return Source(settings.registration_bucket, settings.registration_key_arn, settings.environment)
+
+
+def _backends(settings: Settings, upstream: Upstream, aws: boto3.Session) -> dict[str, Model]:
+    """A backend for each kind that the catalogue names."""
+    backends: dict[str, Model] = {"openai": OpenAIModel(upstream)}
+    if any(offer.backend == "bedrock" for offer in settings.models):
+        backends["bedrock"] = BedrockModel(upstream, SignedRequests(aws, "bedrock-runtime", "bedrock"))
+    return backends
+
+
+def _embeddings(settings: Settings, upstream: Upstream, aws: boto3.Session) -> Embeddings:
+    offer = next(offer for offer in settings.models if offer.id == settings.embedding_model)
+    if offer.backend == "bedrock":
+        signed = SignedRequests(aws, "bedrock-runtime", "bedrock")
+        return BedrockEmbeddings(upstream, signed, offer, settings.embedding_dimensions)
+    return OpenAIEmbeddings(upstream, offer, settings.embedding_dimensions)

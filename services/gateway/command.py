@@ -1,0 +1,118 @@
+"""The command line: `gateway serve | migrate | ingest [--once] | audit verify`.
+
+Settings come from the environment. A setting that is missing or unsafe is one sentence and exit code 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from services.gateway import audit_verify
+from services.gateway.adapters import migrations
+from services.gateway.adapters.cedar_authorization import PolicyError
+from services.gateway.adapters.migrations import MigrationError
+from services.gateway.adapters.tls import server_context
+from services.gateway.app import Gateway
+from services.gateway.detectors.credentials import CredentialDetector
+from services.gateway.exchange import Denied
+from services.gateway.logs import write_to_stdout
+from services.gateway.settings import Address, Settings, SettingsError
+
+DRAIN_S = 25  # less than the 30 s that ECS gives
+KEEP_ALIVE_S = 75  # longer than the load balancer's idle timeout: it must be the one that closes
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs one command; the process ends with its exit code."""
+    options = _parser().parse_args(arguments)
+    run: Callable[[Settings, argparse.Namespace], int] = options.run
+    try:
+        code = run(Settings.from_environment(os.environ), options)
+    except (SettingsError, PolicyError, MigrationError) as error:
+        code = _refused(str(error))
+    except Denied as denied:
+        code = _refused(f"{denied.stage}: {denied.reason}")
+    raise SystemExit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gateway", description="The central LLM gateway.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    commands.add_parser("serve", help="answer requests").set_defaults(run=_serve)
+    commands.add_parser("migrate", help="bring the database schema up to date").set_defaults(run=_migrate)
+    ingesting = commands.add_parser("ingest", help="take documents in from the workloads' queues")
+    ingesting.add_argument("--once", action="store_true", help="stop when the queues are empty")
+    ingesting.set_defaults(run=_ingest)
+    audit = commands.add_parser("audit", help="the audit chain").add_subparsers(required=True, metavar="act")
+    verifying = audit.add_parser("verify", help="check that no record was changed, removed or cut off")
+    verifying.add_argument("--json", action="store_true", dest="as_json", help="print the report as JSON")
+    verifying.add_argument("--public-key", type=Path, help="PEM file to use instead of asking KMS")
+    verifying.set_defaults(run=_verify)
+    return parser
+
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    del options
+    write_to_stdout(CredentialDetector())
+    gateway = Gateway(settings)
+    config = uvicorn.Config(
+        gateway.application,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=DRAIN_S,
+        ssl_context_factory=None if settings.listen.loopback else lambda *_: server_context(settings.listen.host),
+    )
+    # uvicorn repeats the signal after it has drained: that is a good end, not a crash.
+    signal.signal(signal.SIGTERM, _ended)
+    uvicorn.Server(config).run(sockets=[_listening(settings.listen)])
+    return 0
+
+
+def _listening(address: Address) -> socket.socket:
+    try:
+        return socket.create_server((address.host, address.port), backlog=2048, reuse_port=False)
+    except OSError as error:
+        where = f"{address.host}:{address.port}"
+        raise SettingsError(f"GATEWAY_LISTEN: cannot listen on {where}: {os.strerror(error.errno or 0)}") from error
+
+
+def _migrate(settings: Settings, options: argparse.Namespace) -> int:
+    del options
+    migrations.migrate(settings)
+    return 0
+
+
+def _ingest(settings: Settings, options: argparse.Namespace) -> int:
+    write_to_stdout(CredentialDetector())
+    raise NotImplementedError
+
+
+def _verify(settings: Settings, options: argparse.Namespace) -> int:
+    return audit_verify.verify(settings, sys.stdout, as_json=options.as_json, public_key=options.public_key)
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise SystemExit(0)
+
+
+def _refused(sentence: str) -> int:
+    print(f"gateway: {sentence}", file=sys.stderr)
+    return 1
