@@ -153,7 +153,10 @@ POLICY_PRESENT = StackRule(
 def _locked_and_versioned(stack: Stack) -> Iterator[Outcome]:
     for bucket in stack.of_type(*BUCKET_TYPES):
         subject = View(None, f"bucket '{bucket.name}'")
-        if bucket.at("objectLockEnabled", absent=False).equals(True) is Truth.YES:
+        locked = bucket.at("objectLockEnabled", absent=False)
+        if locked.is_unknown:
+            yield from demand(Truth.UNKNOWN, "may be locked", locked, bucket.urn)
+        elif locked.equals(True) is Truth.YES:
             yield from demand(_retains(stack, bucket), "is locked without a default retention", subject, bucket.urn)
             yield from demand(_is_versioned(stack, bucket), "is locked without versioning", subject, bucket.urn)
             deletable = bucket.at("forceDestroy", absent=False).equals(True)

@@ -1,0 +1,156 @@
+"""Which programs the policy packs judge, in which environments and modes, and what came of each run.
+
+Every run goes through the engine and the packs as Pulumi serves them. What a preview cannot know is not
+passed: it waits for the run in which ids are known, and there it must be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from policy_packs.packs import PACKS
+from policy_packs.resource import Resource as Judged
+from policy_packs.rule import AnyRule, Rule
+from policy_packs.view import View, plain
+from stacks.local import engine
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACK_FOLDERS = {name: REPOSITORY / "policy_packs" / name.replace("-", "_") for name in PACKS}
+RULES: Mapping[str, AnyRule] = {rule.name: rule for rules in PACKS.values() for rule in rules}
+
+
+class Mode(StrEnum):
+    KNOWN = "known"  # as `pulumi up`: ids and ARNs exist
+    PREVIEW = "preview"  # as `pulumi preview` of a new stack: they do not
+
+
+@dataclass(frozen=True)
+class Target:
+    """One program and stack. `references` are outputs of stacks it reads that no other target gives."""
+
+    program: Path
+    stack: str
+    config: Mapping[str, str] = field(default_factory=dict)
+    references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Any: outputs as JSON
+
+    @property
+    def label(self) -> str:
+        folder = self.program.resolve()
+        return str(folder.relative_to(REPOSITORY)) if folder.is_relative_to(REPOSITORY) else folder.name
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """A rule that said no, or that could not say anything."""
+
+    pack: str
+    rule: str
+    resource: str  # URN; empty for the stack as a whole
+    source: str  # file:line of the program
+    message: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One program, environment and mode, judged; `error` says why it could not be."""
+
+    target: Target
+    mode: Mode
+    resources: int = 0
+    applied: frozenset[str] = frozenset()
+    violations: tuple[Fault, ...] = ()
+    waiting: tuple[Fault, ...] = ()
+    error: str = ""
+
+    @property
+    def is_unjudged(self) -> bool:
+        """In a preview waiting is normal; where everything is known, a rule that waits judged nothing."""
+        return bool(self.error) or (self.mode is Mode.KNOWN and bool(self.waiting))
+
+
+def own_targets(environment: str = "") -> tuple[Target, ...]:
+    """Every program of this repository, the platform first: the others read what it promises."""
+    files = [REPOSITORY / "Pulumi.yaml", *sorted((REPOSITORY / "stacks").rglob("Pulumi.yaml"))]
+    return tuple(target for file in files for target in _targets(file) if environment in ("", target.stack))
+
+
+def _targets(file: Path) -> Iterator[Target]:
+    project = yaml.safe_load(file.read_text(encoding="utf-8"))
+    settings = file.parent / project.get("stackConfigDir", ".")
+    program = (file.parent / project.get("main", ".")).resolve()
+    for one in sorted(settings.glob("Pulumi.*.yaml")):
+        yield Target(program, one.name.removeprefix("Pulumi.").removesuffix(".yaml"))
+
+
+class Judge:
+    """Runs targets in order and remembers their outputs for the programs above them."""
+
+    def __init__(self, *, over_grpc: bool) -> None:
+        self._packs = [engine.Pack(folder, in_process=not over_grpc) for folder in PACK_FOLDERS.values()]
+        self._outputs: dict[str, Mapping[str, Any]] = {}
+
+    def judge(self, target: Target) -> Iterator[Run]:
+        """Known first: a preview reads the outputs of stacks that are deployed."""
+        for mode in (Mode.KNOWN, Mode.PREVIEW):
+            yield self._run(target, mode)
+
+    def _run(self, target: Target, mode: Mode) -> Run:
+        try:
+            deployment = engine.run(
+                target.program,
+                target.stack,
+                config=target.config,
+                preview=mode is Mode.PREVIEW,
+                packs=self._packs,
+                references={**self._outputs, **target.references},
+            )
+        except engine.EngineError as error:
+            return Run(target, mode, error=str(error))
+        if mode is Mode.KNOWN:
+            self._outputs[f"organization/{deployment.project}/{deployment.stack}"] = deployment.outputs
+        return _judged(target, mode, deployment)
+
+
+def _judged(target: Target, mode: Mode, deployment: engine.Deployment) -> Run:
+    sources = {one.urn: one.source for one in deployment.resources}
+    faults = [(finding.level, _fault(finding, sources)) for finding in deployment.findings]
+    return Run(
+        target,
+        mode,
+        resources=len(deployment.resources),
+        applied=frozenset(applied_rules(deployment.resources)),
+        violations=tuple(sorted({fault for level, fault in faults if level == "mandatory"})),
+        waiting=tuple(sorted({fault for level, fault in faults if level != "mandatory"})),
+    )
+
+
+def _fault(finding: engine.Finding, sources: Mapping[str, str]) -> Fault:
+    source = sources.get(finding.urn, "")
+    return Fault(finding.pack, finding.policy, finding.urn, source, " ".join(finding.message.split()))
+
+
+def applied_rules(resources: Sequence[engine.Resource]) -> Iterator[str]:
+    """Rules that found their subject in this graph: a rule that never applies protects nothing."""
+    judged = [judged_resource(one) for one in resources]
+    for name, rule in RULES.items():
+        if _applies(rule, judged):
+            yield name
+
+
+def _applies(rule: AnyRule, resources: Iterable[Judged]) -> bool:
+    if isinstance(rule, Rule):
+        about = [one for one in resources if one.type in rule.resource_types]
+        return any(not rule.judge(one).not_applicable for one in about)
+    return not rule.judge(resources).not_applicable
+
+
+def judged_resource(resource: engine.Resource) -> Judged:
+    """A resource of the captured graph as rules see it."""
+    content = View(plain({**resource.inputs, **resource.outputs}))
+    return Judged(resource.type, resource.name, resource.urn, content, resource.property_dependencies)
