@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from stacks.local.parts.addresses import Addresses
 from stacks.local.parts.local_parts import Options, local_supervisor
 from stacks.local.parts.part import PartError
+from stacks.local.parts.places import Places
 from stacks.local.parts.supervisor import Interrupted, Status
 
 
@@ -34,9 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=("start", "stop", "status"))
     parser.add_argument("--model-url", default="", help="OpenAI-compatible base URL to use instead of our model")
     parser.add_argument("--model-threads", type=int, default=1)
+    parser.add_argument("--root", type=Path, default=Places.default().root, help="where the run writes")
+    parser.add_argument("--port-offset", type=int, default=0, help="moves every port, beside another run")
     chosen = parser.parse_args(arguments)
+    addresses = Addresses.default().shifted(chosen.port_offset)
     try:
-        supervisor = local_supervisor(options=Options(chosen.model_url, chosen.model_threads))
+        options = Options(chosen.model_url, chosen.model_threads)
+        supervisor = local_supervisor(Places(chosen.root.resolve()), addresses, options)
         if chosen.command == "stop":
             print(f"stopped: {', '.join(supervisor.stop_all()) or 'nothing ran'}")
             return 0

@@ -38,9 +38,11 @@ def main(port: str, chain: str, access_log: str) -> None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import run_simple
 
-    from stacks.local.parts import bucket_policies
+    from stacks.local.parts import bucket_policies, kms_limits, loopback_only
 
+    loopback_only.install()
     bucket_policies.install()
+    kms_limits.install()
     application = DomainDispatcherApplication(create_backend_app)
     run_simple(
         HOST,

@@ -66,6 +66,8 @@ _FROM_QUERY = {
 class TlsRequestHandler(MotoRequestHandler):
     """Tells the application which TLS version the connection really has."""
 
+    disable_nagle_algorithm = True  # head and body are written apart; together they would wait 40 ms
+
     def make_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().make_environ()
         if isinstance(self.connection, ssl.SSLSocket):

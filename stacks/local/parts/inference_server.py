@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from stacks.local.parts import loopback_only
 from stacks.local.parts.addresses import HOST
 from stacks.local.parts.bedrock_runtime import BedrockRuntime
 from stacks.local.parts.embeddings import EmbeddingModel
@@ -49,6 +50,7 @@ async def _healthy(_request: Request) -> Response:
 
 
 def main(port: str, model_url: str, threads: str) -> None:
+    loopback_only.install()
     uvicorn.run(application(model_url, int(threads)), host=HOST, port=int(port), access_log=False, log_level="warning")
 
 

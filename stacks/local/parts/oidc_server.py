@@ -13,7 +13,9 @@ from typing import Any
 from nanoidp.app import run_app
 from nanoidp.config import User
 from nanoidp.services.token import TokenService
+from werkzeug.serving import WSGIRequestHandler
 
+from stacks.local.parts import loopback_only
 from stacks.local.parts.addresses import HOST
 
 
@@ -27,7 +29,9 @@ def lift_attributes() -> None:
 
 
 def main(folder: str, port: str) -> None:
+    loopback_only.install()  # some grants let a caller name a document to fetch
     lift_attributes()
+    WSGIRequestHandler.disable_nagle_algorithm = True  # head and body are written apart
     run_app(host=HOST, port=int(port), config_dir=folder, strict_config=True)
 
 

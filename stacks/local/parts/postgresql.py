@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import pwd
 import shutil
 import signal
 import stat
@@ -141,10 +142,10 @@ def _is_ready(places: Places, addresses: Addresses) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """As whom PostgreSQL runs, because it refuses to be root.
+    """As whom PostgreSQL runs: it refuses to be root, and to be a user whom the system has no name for.
 
-    A plain user: as that user. Root: as nobody, where nobody can walk to the files; else as root outside
-    and nobody inside a user namespace.
+    A plain user: as that user. Root: as nobody, where nobody can walk to the files. Else in a user namespace,
+    where we are nobody and our files are nobody's.
     """
 
     user: int | None = None
@@ -159,17 +160,24 @@ class Account:
 
 
 def _account(places: Places) -> Account:
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and _has_name(os.geteuid()):
         return Account()
-    if is_open_to_others(binary("postgres")) and is_open_to_others(places.root / "data"):
+    if os.geteuid() == 0 and is_open_to_others(binary("postgres")) and is_open_to_others(places.root / "data"):
         return Account(user=NOBODY)
     prefix = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
     if shutil.which("unshare") is None or processes.run(Launch((*prefix, "true"))).returncode:
         raise PartError(
-            "PostgreSQL refuses to run as root, no other user may enter this folder, and user namespaces are "
-            "not available: run as a plain user, or move the project to a folder that others may enter"
+            f"PostgreSQL refuses to run as user {os.geteuid()}, no other user may enter this folder, and user "
+            "namespaces are not available: run as a plain user, or move the project to a folder that others may enter"
         )
     return Account(prefix=prefix)
+
+
+def _has_name(user: int) -> bool:
+    try:
+        return bool(pwd.getpwuid(user).pw_name)
+    except KeyError:
+        return False
 
 
 def is_open_to_others(path: Path) -> bool:

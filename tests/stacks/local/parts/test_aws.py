@@ -13,13 +13,16 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError, SSLError
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from stacks.local.parts.aws import client_environment
 from tests.stacks.local.parts.running_parts import RunningParts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import TaggingTypeDef
+    from mypy_boto3_s3.type_defs import NotificationConfigurationTypeDef, TaggingTypeDef
 
 BUCKET = "documents"
 REGION: Final = "eu-west-1"
@@ -215,3 +218,36 @@ def test_paused_aws_keeps_its_buckets(running: RunningParts, s3: S3Client) -> No
     finally:
         running.supervisor.resume("aws")
     assert s3.head_bucket(Bucket=BUCKET)["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "sentence"),
+    [(b"x" * 48, "DIGEST", "not available in the local stand-in"), (b"x" * 4097, "RAW", "less than or equal to 4096")],
+)
+def test_signature_that_aws_would_make_otherwise_is_refused(
+    running: RunningParts, message: bytes, kind: str, sentence: str
+) -> None:
+    kms = client(running, "kms")
+    key = kms.create_key(KeySpec="ECC_NIST_P384", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    asked = {"KeyId": key, "SigningAlgorithm": "ECDSA_SHA_384"}
+    with pytest.raises(ClientError, match=sentence):
+        kms.sign(Message=message, MessageType=kind, **asked)
+    signature = kms.sign(Message=message[:4096], MessageType="RAW", **asked)["Signature"]
+    public = load_der_public_key(kms.get_public_key(KeyId=key)["PublicKey"])
+    assert isinstance(public, ec.EllipticCurvePublicKey)
+    public.verify(signature, message[:4096], ec.ECDSA(hashes.SHA384()))
+
+
+def test_new_object_is_announced_in_the_queue(running: RunningParts, s3: S3Client) -> None:
+    sqs = client(running, "sqs")
+    url = sqs.create_queue(QueueName="arrivals")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    wanted: NotificationConfigurationTypeDef = {
+        "QueueConfigurations": [{"QueueArn": arn, "Events": ["s3:ObjectCreated:*"]}]
+    }
+    s3.put_bucket_notification_configuration(Bucket=BUCKET, NotificationConfiguration=wanted)
+    s3.put_object(Bucket=BUCKET, Key="acme/handbook/leave policy.txt", Body=b"text")
+    messages = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    announced = [record for one in messages for record in json.loads(one["Body"]).get("Records", [])]
+    assert [one["s3"]["object"]["size"] for one in announced] == [4]
+    sqs.delete_queue(QueueUrl=url)
