@@ -39,6 +39,7 @@ from services.gateway.ports import Detectors, Embeddings, Model, Ports
 from services.gateway.settings import Settings
 
 TABLES = ("audit.record", "ledger.reservation", "documents.chunk")  # one of each migration's
+MISSING_TABLES = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL"
 
 
 class Gateway:

@@ -1,0 +1,207 @@
+"""Tokens: what holds, what does not, and what a provider that is down changes."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from services.gateway.adapters import oidc_identity
+from services.gateway.adapters.oidc_identity import OidcIdentity
+from services.gateway.adapters.upstream import Upstream
+from services.gateway.exchange import Denied, Unavailable
+from tests.services.gateway.issuer import Issuer, running_issuer
+
+
+@pytest.fixture
+async def issuer() -> AsyncIterator[Issuer]:
+    async with running_issuer() as running:
+        yield running
+
+
+@pytest.fixture
+async def identity(issuer: Issuer) -> AsyncIterator[OidcIdentity]:
+    upstream = Upstream()
+    await upstream.start()
+    yield OidcIdentity([issuer], upstream)
+    await upstream.close()
+
+
+async def test_a_good_token_names_the_caller(issuer: Issuer, identity: OidcIdentity) -> None:
+    caller = await identity.authenticate(issuer.token(roles=["analyst", "support"]))
+    assert (caller.subject, caller.tenant, caller.roles) == ("alice", "acme", ("analyst", "support"))
+    assert caller.claims["workload"] == "document-assistant"
+    assert caller.issuer == issuer.url
+
+
+def _unsigned(issuer: Issuer) -> str:
+    body = issuer.token().split(".")[1]
+    none = base64.urlsafe_b64encode(b'{"alg":"none","kid":"first"}').decode().rstrip("=")
+    return f"{none}.{body}."
+
+
+def _signed_with_the_public_key(issuer: Issuer) -> str:
+    """The classic confusion: HS256 with the published key as secret."""
+    public = (
+        issuer.keys["first"]
+        .public_key()
+        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    )
+    head = _coded({"alg": "HS256", "kid": "first", "typ": "JWT"})
+    body = issuer.token().split(".")[1]
+    signature = hmac.new(public, f"{head}.{body}".encode(), hashlib.sha256).digest()
+    return f"{head}.{body}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
+
+
+def _coded(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def _foreign_key(issuer: Issuer) -> str:
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    return jwt.encode(claims, stranger, algorithm="RS256", headers={"kid": "first"})
+
+
+def _changed_last_claim(issuer: Issuer) -> str:
+    """Shares its first 200 characters with a good token."""
+    head, body, signature = issuer.token(note="x" * 400).split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+    return f"{head}.{_coded(claims | {'zz': 1})}.{signature}"
+
+
+def _claim_twice(issuer: Issuer) -> str:
+    head, body, signature = issuer.token().split(".")
+    text = base64.urlsafe_b64decode(body + "==").decode().replace('"tenant"', '"tenant":"globex","tenant"')
+    return f"{head}.{base64.urlsafe_b64encode(text.encode()).decode().rstrip('=')}.{signature}"
+
+
+NOT_VALID: dict[str, Callable[[Issuer], str]] = {
+    "not a token at all": lambda issuer: "' OR 1=1 --",
+    "empty parts": lambda issuer: "..",
+    "algorithm none": _unsigned,
+    "HS256 with the public key as secret": _signed_with_the_public_key,
+    "another's key under a known key id": _foreign_key,
+    "claims changed after signing": _changed_last_claim,
+    "a claim twice": _claim_twice,
+    "another audience": lambda issuer: issuer.token(aud="other"),
+    "no audience": lambda issuer: issuer.token(aud=None),
+    "another issuer": lambda issuer: issuer.token(iss="https://issuer.invalid"),
+    "no issuer": lambda issuer: issuer.token(iss=None),
+    "expired": lambda issuer: issuer.token(exp=int(time.time()) - 60),
+    "no expiry": lambda issuer: issuer.token(exp=None),
+    "not valid yet": lambda issuer: issuer.token(nbf=int(time.time()) + 300),
+    "issued in the future": lambda issuer: issuer.token(iat=int(time.time()) + 300),
+    "no issue time": lambda issuer: issuer.token(iat=None),
+    "no subject": lambda issuer: issuer.token(sub=None),
+    "critical header": lambda issuer: issuer.token(header={"crit": ["b64"], "b64": True}),
+    "a key id that walks": lambda issuer: issuer.token(header={"kid": "../../first"}),
+    "too long": lambda issuer: issuer.token(note="x" * 20_000),
+    "no key id": lambda issuer: issuer.token(header={"kid": ""}),
+}
+
+
+@pytest.mark.parametrize("case", NOT_VALID)
+async def test_a_token_that_does_not_hold_is_401(case: str, issuer: Issuer, identity: OidcIdentity) -> None:
+    await identity.authenticate(issuer.token())  # the keys are known
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(NOT_VALID[case](issuer))
+    assert denied.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [{"tenant": None}, {"tenant": "../x"}, {"roles": None}, {"roles": []}, {"roles": "analyst"}, {"tenant": 7}],
+)
+async def test_a_token_without_tenant_or_roles_is_403(
+    claims: dict[str, Any], issuer: Issuer, identity: OidcIdentity
+) -> None:
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(issuer.token(**claims))
+    assert denied.value.status == 403
+
+
+async def test_a_provider_that_is_down_with_no_key_known_is_503_and_heals(
+    issuer: Issuer, identity: OidcIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc_identity, "RETRY_S", 0)
+    issuer.down = True
+    with pytest.raises(Unavailable):
+        await identity.authenticate(issuer.token())
+    with pytest.raises(Unavailable):
+        await identity.ready()
+    issuer.down = False
+    await identity.ready()
+    assert (await identity.authenticate(issuer.token())).subject == "alice"
+
+
+async def test_a_known_key_keeps_working_while_the_provider_is_down(issuer: Issuer, identity: OidcIdentity) -> None:
+    await identity.authenticate(issuer.token())
+    issuer.down = True
+    assert (await identity.authenticate(issuer.token(sub="bob"))).subject == "bob"
+    with pytest.raises(Denied):
+        await identity.authenticate(issuer.token(header={"kid": "unknown"}))
+
+
+async def test_unknown_key_ids_cause_one_fetch(issuer: Issuer, identity: OidcIdentity) -> None:
+    await identity.authenticate(issuer.token())
+    tokens = [issuer.token(header={"kid": f"random-{number}"}) for number in range(100)]
+    results = await asyncio.gather(*map(identity.authenticate, tokens), return_exceptions=True)
+    assert all(isinstance(result, Denied) and result.status == 401 for result in results)
+    assert issuer.fetches == 1
+
+
+async def test_many_first_requests_share_one_fetch(issuer: Issuer, identity: OidcIdentity) -> None:
+    token = issuer.token()
+    callers = await asyncio.gather(*(identity.authenticate(token) for _ in range(50)))
+    assert len({caller.subject for caller in callers}) == 1
+    assert issuer.fetches == 1
+
+
+async def test_a_new_key_is_found_and_a_withdrawn_one_is_forgotten(
+    issuer: Issuer, identity: OidcIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = issuer.token()
+    await identity.authenticate(old)
+    issuer.keys = {"second": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
+    monkeypatch.setattr(oidc_identity, "COOLDOWN_S", 0)
+    await identity.authenticate(issuer.token(key_id="second"))
+    with pytest.raises(Denied):
+        await identity.authenticate(old)
+
+
+async def test_a_remembered_token_expires(
+    issuer: Issuer, identity: OidcIdentity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(oidc_identity, "CLOCK_SKEW_S", 0)
+    token = issuer.token(exp=int(time.time()) + 2)
+    await identity.authenticate(token)
+    await identity.authenticate(token)
+    await asyncio.sleep(2)
+    with pytest.raises(Denied):
+        await identity.authenticate(token)
+
+
+@pytest.mark.parametrize("address", ["http://keys.invalid/keys", "ftp://127.0.0.1/keys", "/keys", 7])
+async def test_metadata_cannot_point_keys_at_an_unsafe_place(
+    address: object, issuer: Issuer, identity: OidcIdentity
+) -> None:
+    issuer.metadata = {"jwks_uri": address}
+    with pytest.raises(Unavailable, match="not safe"):
+        await identity.authenticate(issuer.token())
+
+
+async def test_metadata_of_another_issuer_is_not_believed(issuer: Issuer, identity: OidcIdentity) -> None:
+    issuer.metadata = {"issuer": "https://issuer.invalid"}
+    with pytest.raises(Unavailable):
+        await identity.authenticate(issuer.token())
