@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import pwd
-import shutil
 import signal
 import stat
 from collections.abc import Iterator
@@ -142,35 +141,53 @@ def _is_ready(places: Places, addresses: Addresses) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """As whom PostgreSQL runs: it refuses to be root, and to be a user whom the system has no name for.
+    """As whom PostgreSQL runs: it refuses to be root, and to be a user whom the system has no name for."""
 
-    A plain user: as that user. Root: as nobody, where nobody can walk to the files. Else in a user namespace,
-    where we are nobody and our files are nobody's.
-    """
-
-    user: int | None = None
     prefix: tuple[str, ...] = ()
+    user: int | None = None
+    owner: int | None = None
 
     def launch(self, command: tuple[str, ...], folder: Path) -> Launch:
         return Launch((*self.prefix, *command), folder=folder, user=self.user)
 
     def give(self, path: Path) -> None:
-        if self.user is not None:
-            os.chown(path, self.user, self.user)
+        if self.owner is not None:
+            os.chown(path, self.owner, self.owner)
+
+    def can_run(self, program: Path, folder: Path) -> bool:
+        try:
+            return processes.run(self.launch((str(program), "--version"), folder)).returncode == 0
+        except OSError:
+            return False  # the command of the prefix is not installed
+
+
+OURSELVES = Account()
+AS_NOBODY = Account(user=NOBODY, owner=NOBODY)
+# Where only root may walk to our files: nobody inside a user namespace, root's files being nobody's there…
+IN_NAMESPACE = Account(("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--"))
+# …or, where namespaces are forbidden as in most containers, nobody with the one right to walk anywhere.
+WITH_CAPABILITY = Account(
+    (
+        *("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"),
+        *("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"),
+    ),
+    owner=NOBODY,
+)
 
 
 def _account(places: Places) -> Account:
-    if os.geteuid() != 0 and _has_name(os.geteuid()):
-        return Account()
-    if os.geteuid() == 0 and is_open_to_others(binary("postgres")) and is_open_to_others(places.root / "data"):
-        return Account(user=NOBODY)
-    prefix = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
-    if shutil.which("unshare") is None or processes.run(Launch((*prefix, "true"))).returncode:
-        raise PartError(
-            f"PostgreSQL refuses to run as user {os.geteuid()}, no other user may enter this folder, and user "
-            "namespaces are not available: run as a plain user, or move the project to a folder that others may enter"
-        )
-    return Account(prefix=prefix)
+    user, folder = os.geteuid(), places.root
+    if user != 0 and _has_name(user):
+        return OURSELVES
+    if user == 0 and is_open_to_others(binary("postgres")) and is_open_to_others(folder):
+        return AS_NOBODY
+    for candidate in (IN_NAMESPACE, WITH_CAPABILITY):
+        if candidate.can_run(binary("postgres"), folder):
+            return candidate
+    raise PartError(
+        f"PostgreSQL refuses to run as user {user}, and there is no way here to be another: "
+        "run as a plain user, or move the project to a folder that others may enter"
+    )
 
 
 def _has_name(user: int) -> bool:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from stacks.local.parts.local_parts import local_supervisor
-from stacks.local.parts.places import Places
+from stacks.local.parts.places import REPOSITORY, Places
 from tests.stacks.local.parts.running_parts import RunningParts, free_addresses
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningParts]:
-    places, addresses = Places(tmp_path_factory.mktemp("parts")), free_addresses()
+def root() -> Iterator[Path]:
+    """Below build/, as a real run: pytest's own folders are closed to the user PostgreSQL runs as under root."""
+    (REPOSITORY / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="parts-", dir=REPOSITORY / "build") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def running(root: Path) -> Iterator[RunningParts]:
+    places, addresses = Places(root), free_addresses()
     supervisor = local_supervisor(places, addresses)
     supervisor.start_all()
     try:
@@ -23,6 +33,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningParts]:
         supervisor.stop_all()
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, one of them runs this folder, so that the parts start once."""
     here = Path(__file__).parent

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from stacks.local.parts import postgresql
+from stacks.local.parts import postgresql, processes
 from stacks.local.parts.part import PartError
 from stacks.local.parts.places import Places
 from tests.stacks.local.parts.running_parts import RunningParts
@@ -127,3 +127,25 @@ def test_socket_is_reached_where_its_path_is_too_long(tmp_path: Path) -> None:
     with postgresql.socket_folder(places) as (spelled, _descriptors):
         assert len(spelled) < postgresql.SOCKET_PATH_BYTES_MAX
         assert os.listdir(spelled) == ["marker"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
+@pytest.mark.parametrize("account", [postgresql.IN_NAMESPACE, postgresql.WITH_CAPABILITY], ids=["namespace", "setpriv"])
+def test_root_runs_it_as_another_user_even_in_a_folder_closed_to_others(
+    tmp_path: Path, account: postgresql.Account
+) -> None:
+    tmp_path.chmod(0o700)
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    account.give(folder)
+    if not account.can_run(postgresql.binary("postgres"), folder):
+        pytest.skip("this machine forbids it")
+    done = processes.run(account.launch((str(postgresql.binary("initdb")), "--no-sync", f"--pgdata={folder}"), folder))
+    assert done.returncode == 0, done.stderr
+    refused = postgresql.OURSELVES.launch((str(postgresql.binary("postgres")), "-D", str(folder)), folder)
+    assert "execution of the PostgreSQL server is not permitted" in processes.run(refused).stderr
+
+
+def test_account_that_cannot_be_had_is_recognised(tmp_path: Path) -> None:
+    impossible = postgresql.Account(("no-such-command-anywhere",))
+    assert not impossible.can_run(postgresql.binary("postgres"), tmp_path)
