@@ -1,0 +1,190 @@
+"""The gateway as it is wired in production, over real parts: it starts before them, says so, and heals.
+
+PostgreSQL and Valkey are real, AWS is moto, the issuer and the model server are small servers of this test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from services.gateway.adapters import registrations
+from services.gateway.adapters.database import connect
+from services.gateway.adapters.migrations import DIRECTORY, apply, load
+from services.gateway.app import Gateway
+from services.gateway.settings import Address, Settings
+from services.gateway.settings import Issuer as AcceptedIssuer
+from tests.services.gateway.conftest import Aws
+from tests.services.gateway.fakes import offer
+from tests.services.gateway.issuer import Issuer, running_issuer
+from tests.services.gateway.model_server import ModelServer, running_model_server
+from tests.services.gateway.real_parts import HOST, OWNER, Postgres, Valkey, settings
+from tests.services.gateway.registering import Registry, new_registry
+from tests.services.gateway.serving import serving
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@dataclass
+class Site:
+    """A running gateway and what is around it."""
+
+    url: str
+    issuer: Issuer
+    model: ModelServer
+    registry: Registry
+    settings: Settings
+    http: aiohttp.ClientSession
+
+    async def ready(self) -> dict[str, Any]:
+        async with self.http.get(f"{self.url}/readyz") as response:
+            return {"status": response.status, **(await response.json())["parts"]}
+
+    async def becomes(self, status: int) -> dict[str, Any]:
+        """Asks until readiness is `status`."""
+        for _ in range(300):
+            state = await self.ready()
+            if state["status"] == status:
+                return state
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"readiness did not become {status}: {state}")
+
+    async def ask(self, *, stream: bool = False, model: str = "local", **claims: Any) -> tuple[int, str]:
+        token = self.issuer.token(**({"roles": ["load"]} | claims))
+        body = {"model": model, "messages": [{"role": "user", "content": "How many days?"}], "stream": stream}
+        headers = {"authorization": f"Bearer {token}"}
+        async with self.http.post(f"{self.url}/v1/chat/completions", json=body, headers=headers) as response:
+            return response.status, await response.text()
+
+
+@pytest.fixture
+async def unprepared(
+    postgres: Postgres, valkey: Valkey, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Site]:
+    """A gateway whose database has no schema and whose bucket no registration."""
+    monkeypatch.setattr(registrations, "POLL_S", 0.2)
+    name = f"app_{aws.audit_bucket.rpartition('-')[2]}"
+    await postgres.create_database(name)
+    await postgres.install_vector(name)
+    registry = new_registry(f"registrations-{aws.audit_bucket}")
+    async with running_issuer() as issuer, running_model_server() as model, aiohttp.ClientSession() as http:
+        own = _settings(postgres, name, valkey, aws, registry, issuer, model)
+        async with serving(Gateway(own).application) as url:
+            yield Site(url, issuer, model, registry, own, http)
+
+
+def _settings(
+    postgres: Postgres, name: str, valkey: Valkey, aws: Aws, registry: Registry, issuer: Issuer, model: ModelServer
+) -> Settings:
+    return settings(
+        postgres.port,
+        name,
+        valkey_port=valkey.port,
+        issuers=(AcceptedIssuer(issuer=issuer.url, audience=issuer.audience),),
+        registration_bucket=registry.bucket,
+        registration_key_arn=registry.key_arn,
+        audit_bucket=aws.audit_bucket,
+        audit_signing_key_arn=aws.signing_key_arn,
+        audit_mac_key_arn=aws.mac_key_arn,
+        models=(offer(base_url=model.url), offer("minilm", kind="embedding", base_url=model.url)),
+        listen=Address(HOST, 1),
+    )
+
+
+@pytest.fixture
+async def site(unprepared: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """A gateway with everything it needs."""
+    await prepare(unprepared, monkeypatch)
+    await unprepared.becomes(200)
+    return unprepared
+
+
+async def prepare(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_PASSWORD", "not asked for by this server")
+    database = connect(replace(site.settings, database_user=OWNER))
+    try:
+        await apply(database, load(DIRECTORY))
+    finally:
+        await database.close()
+    await asyncio.to_thread(site.registry.publish)
+
+
+async def test_it_starts_before_its_parts_and_heals_when_they_come(
+    unprepared: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = await unprepared.ready()
+    assert state["status"] == 503
+    assert state["database"] != "ready"
+    assert state["registrations"] != "ready"
+    assert (await unprepared.ask())[0] in (403, 503)
+    assert unprepared.model.bodies == []
+    await prepare(unprepared, monkeypatch)
+    await unprepared.becomes(200)
+    status, answer = await unprepared.ask()
+    assert status == 200
+    assert "thirty days" in answer
+
+
+async def test_streamed_and_whole_and_embedded(site: Site) -> None:
+    status, whole = await site.ask()
+    assert (status, "thirty days" in whole) == (200, True)
+    status, streamed = await site.ask(stream=True)
+    assert (status, streamed.endswith("data: [DONE]\n\n")) == (200, True)
+    assert (await site.ask(roles=["analyst"]))[0] == 200
+    assert site.model.embedded == ["How many days?"]
+
+
+async def test_a_stopped_valkey_is_503_without_a_call_and_heals(site: Site, valkey: Valkey) -> None:
+    valkey.stop()
+    try:
+        assert (await site.ask())[0] == 503
+        assert (await site.ready())["limits"] != "ready"
+    finally:
+        valkey.start()
+    assert site.model.bodies == []
+    await site.becomes(200)
+    await _answers_again(site)
+
+
+async def test_a_stopped_database_is_503_without_a_call_and_heals(site: Site, postgres: Postgres) -> None:
+    postgres.stop()
+    try:
+        assert (await site.ask())[0] == 503
+        assert (await site.ready())["status"] == 503
+    finally:
+        postgres.start()
+    assert site.model.bodies == []
+    await site.becomes(200)
+    await _answers_again(site)
+
+
+async def test_a_stopped_issuer_gives_no_stranger_a_pass(site: Site) -> None:
+    site.issuer.down = True
+    assert (await site.ask())[0] in (200, 503)  # a known key may keep working
+    before = len(site.model.bodies)
+    headers = {"authorization": f"Bearer {site.issuer.token(header={'kid': 'other'})}"}
+    body = {"model": "local", "messages": [{"role": "user", "content": "x"}]}
+    async with site.http.post(f"{site.url}/v1/chat/completions", json=body, headers=headers) as response:
+        assert response.status in (401, 503)
+    assert len(site.model.bodies) == before
+
+
+async def test_a_failing_model_server_is_502_in_openais_shape_without_its_words(site: Site) -> None:
+    site.model.status = 500
+    status, body = await site.ask()
+    assert status == 502
+    assert '"code":"upstream_error"' in body
+    assert "quotes the prompt" not in body
+
+
+async def _answers_again(site: Site) -> None:
+    for _ in range(100):
+        if (await site.ask())[0] == 200:
+            break
+        await asyncio.sleep(0.2)
+    assert site.model.bodies
