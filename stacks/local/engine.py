@@ -102,7 +102,8 @@ def _refuse_protected(resources: Sequence[Resource], *, force: bool) -> None:
 
 
 def _delete(backend: ProviderBackend, resource: Resource) -> None:
-    place = Checked(resource.urn, resource.type, resource.name, {**resource.inputs, **resource.outputs}, Scope())
+    scope = Scope(region=resource.region)
+    place = Checked(resource.urn, resource.type, resource.name, {**resource.inputs, **resource.outputs}, scope)
     try:
         backend.delete(place, resource.id)
     except EngineError as error:

@@ -51,6 +51,7 @@ class Resource:
     secrets: tuple[str, ...] = ()
     ignore_changes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
+    region: str = ""
 
 
 @dataclass(frozen=True)

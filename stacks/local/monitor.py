@@ -166,7 +166,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         self._judged(pending, checked.inputs)
         self._refuse_unreturned_outputs(request)
         created = self._by_backend(request, lambda: self._backend.create(checked))
-        self._record(request, created)
+        self.registered[request.urn] = replace(self._resource(request, created), region=scope.region)
         self.checked[request.urn] = checked.inputs
         return created
 
@@ -192,12 +192,18 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             return
         for path, leaf in leaves(request.inputs):
             if leaf == UNKNOWN:
-                key = path.split(".")[0].split("[")[0]
-                givers = request.wire.propertyDependencies[key].urns or ["an earlier resource"]
+                givers = self._silent_givers(request, path.split(".")[0].split("[")[0])
                 raise EngineError(
                     f"{request.source}: {request.wire.type} {request.wire.name!r}: {path} uses an output "
-                    f"that nobody returned, of {' or '.join(sorted(givers))}"
+                    f"that nobody returned, of {' or '.join(givers)}"
                 )
+
+    def _silent_givers(self, request: _Request, key: str) -> list[str]:
+        """The resources behind a property, narrowed to those that were only recorded where there are any."""
+        urns = request.wire.propertyDependencies[key].urns
+        behind = [self.registered[urn] for urn in urns if urn in self.registered]
+        recorded = [resource for resource in behind if not resource.modelled] or behind
+        return sorted(f"{resource.type} {resource.name!r}" for resource in recorded) or ["an earlier resource"]
 
     def _by_backend(self, request: _Request, action: Callable[[], Answer]) -> Answer:
         try:

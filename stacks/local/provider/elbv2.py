@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stacks.local.engine_graph import Json
+from stacks.local.provider.acm import held_or_stand_in
 from stacks.local.provider.aws_calls import Aws
 from stacks.local.provider.kinds import Inputs, Kind, Made, Outputs, given, tag_list
 
@@ -142,7 +143,8 @@ def _delete_targets(aws: Aws, identifier: str, inputs: Inputs) -> None:
 
 
 def _create_listener(aws: Aws, inputs: Inputs) -> Made:
-    certificate = inputs.get("certificateArn")
+    named = inputs.get("certificateArn")
+    certificate = held_or_stand_in(aws, named) if named else None
     listener = aws.client("elbv2").create_listener(
         LoadBalancerArn=inputs["loadBalancerArn"],
         DefaultActions=[_action(action) for action in inputs["defaultActions"]],
@@ -177,14 +179,13 @@ def _read_listener(aws: Aws, identifier: str, inputs: Inputs) -> Outputs | None:
         found = elb.describe_listeners(ListenerArns=[identifier])["Listeners"][0]
     except elb.exceptions.ListenerNotFoundException:
         return None
-    certificates = found.get("Certificates") or [{}]
+    # The certificate is not compared: where the account holds none, a stand-in has another ARN.
     return given(
         arn=found["ListenerArn"],
         loadBalancerArn=found["LoadBalancerArn"],
         protocol=found.get("Protocol"),
         port=found.get("Port"),
         sslPolicy=found.get("SslPolicy"),
-        certificateArn=certificates[0].get("CertificateArn"),
         defaultActions=[
             given(type=action["Type"], targetGroupArn=action.get("TargetGroupArn"))
             for action in found["DefaultActions"]

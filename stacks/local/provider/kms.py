@@ -41,12 +41,12 @@ def _read_key(aws: Aws, identifier: str, inputs: Inputs) -> Outputs | None:
         "arn": key["Arn"],
         "keyId": key["KeyId"],
         "description": key["Description"],
-        "keyUsage": key["KeyUsage"],
         "customerMasterKeySpec": key["KeySpec"],
         "isEnabled": key["Enabled"],
         "enableKeyRotation": rotates,
         "policy": policy,
         "region": aws.region,
+        **given(keyUsage=key.get("KeyUsage")),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stacks.local.provider import (
+    acm,
     bedrock,
     ec2,
     ecr,
@@ -21,6 +22,7 @@ from stacks.local.provider import (
 from stacks.local.provider.kinds import Kind
 
 MODELLED: dict[str, Kind] = {
+    **acm.KINDS,
     **bedrock.KINDS,
     **ec2.KINDS,
     **ecr.KINDS,
