@@ -23,11 +23,13 @@ from stacks.local.parts.part import PartError
 from stacks.local.parts.places import REPOSITORY, Places
 from stacks.local.parts.supervisor import Supervisor
 from stacks.local.progress import Outcome, StepError
-from stacks.local.provider.moto import MotoProvider
+from stacks.local.provider.aws_calls import Endpoint
+from stacks.local.provider.containers import TaskFailed
 from stacks.local.provider.parts_of import Parts
-from stacks.local.provider.tasks import TaskFailed, run_task, task_environment
+from stacks.local.provider.provider import MotoProvider
 
 STACK = "local"
+DEPLOYER = "llm-pipelines-local-deployer"
 PLATFORM = REPOSITORY
 WORKLOAD = REPOSITORY / "stacks" / "workloads" / "document_assistant"
 PACKS = tuple(engine.Pack(REPOSITORY / "policy_packs" / name) for name in ("baseline_security", "llm_guardrails"))
@@ -59,7 +61,9 @@ class Journey:
         except PartError as error:
             raise StepError(str(error)) from None
         os.environ.update(aws_environment(self.places, self.addresses))
-        self.provider = MotoProvider(Parts(self.addresses, self.places))
+        self.provider = MotoProvider(
+            Endpoint.from_environment(), parts=Parts(self.addresses, self.places), deployer_role=DEPLOYER
+        )
         memory_mib = sum(row.rss_mib for row in rows)
         return Outcome(f"{len(rows)} parts, {memory_mib:,.0f} MiB", "python -m stacks.local.parts status")
 
@@ -69,9 +73,8 @@ class Journey:
 
     def migrate(self) -> Outcome:
         """Runs the migration task once, from the task definition that the platform registered."""
-        arn = self.promised("taskDefinitions")["migrate"]
         try:
-            run_task(arn, Parts(self.addresses, self.places))
+            self.provider.run_task(self.promised("taskDefinitions")["migrate"])
         except TaskFailed as error:
             raise StepError(str(error)) from None
         return Outcome("schema applied by the owner role", f"cat {_relative(self.places.logs)}/gateway-migrate.log")
@@ -153,8 +156,8 @@ class Journey:
 
     def _auditor_environment(self) -> str:
         """The gateway's environment for `gateway audit verify`, as the auditor, for a shell to read."""
-        environment = task_environment(self.promised("taskDefinitions")["gateway"], Parts(self.addresses, self.places))
-        environment["GATEWAY_DATABASE_USER"] = "gateway_auditor"
+        given = self.provider.task_environment(self.promised("taskDefinitions")["gateway"])
+        environment = {**given, "GATEWAY_DATABASE_USER": "gateway_auditor"}
         return "".join(f"{name}={_quoted(value)}\n" for name, value in sorted(environment.items()))
 
 

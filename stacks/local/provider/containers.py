@@ -70,6 +70,11 @@ def run_task(aws: Aws, definition: str, *, timeout_s: float = 120.0) -> str:
     return str(log)
 
 
+def task_environment(aws: Aws, definition: str) -> Mapping[str, str]:
+    """The environment of one more task of this definition, with its own grant of the role's credentials."""
+    return _launch(aws, definition)[0].environment
+
+
 def _run_to_end(launch: Launch, log: Path, timeout_s: float) -> int | None:
     """The exit code; None when time was up."""
     with log.open("ab") as output:

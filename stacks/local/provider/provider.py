@@ -74,6 +74,10 @@ class MotoProvider(api.Provider):
         """Runs a one-off task from its registered definition; returns the path of its log."""
         return containers.run_task(self._aws, definition, timeout_s=timeout_s)
 
+    def task_environment(self, definition: str) -> Mapping[str, str]:
+        """The environment that a task of this definition is given, credentials of its role included."""
+        return containers.task_environment(self._aws, definition)
+
     def start_service(self, service: str, definition: str) -> None:
         """Starts the process of an ECS service from its registered definition."""
         containers.start_service(self._aws, service, definition)
