@@ -16,7 +16,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from stacks.classification import TREATMENTS, Boundary, DataClass, strictest
-from stacks.configuration import AccountId, ImageDigest, Name, Price, Section, load, text_like
+from stacks.configuration import AccountId, ConfigurationError, ImageDigest, Name, Price, Section, load, text_like
 
 ZONES_MAX = 8
 PREFIX_LENGTHS = range(16, 21)
@@ -280,7 +280,7 @@ class Environment(Section):
     def with_model_url(self, url: str) -> Environment:
         """The same environment with the self-hosted chat model served at `url`. Accepted in local only."""
         if self.name is not EnvironmentName.LOCAL:
-            raise ValueError(f"modelUrl: accepted in environment local only (got it in {self.name.value})")
+            raise ConfigurationError(f"modelUrl: accepted in environment local only (got it in {self.name.value})")
         models = [
             {**model.model_dump(mode="json"), "base_url": url} if model.id == "local" else model.model_dump(mode="json")
             for model in self.models

@@ -1,0 +1,159 @@
+"""Every environment loads; every wrong value is refused with the field and what is allowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stacks.configuration import ConfigurationError
+from stacks.environment import Environment
+from tests.stacks.configurations import ENVIRONMENTS, Values, changed, environment_values
+
+
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
+def test_every_environment_loads_as_it_is_written(stack: str) -> None:
+    environment = Environment.load(environment_values(stack))
+
+    assert environment.name.value == stack
+    assert environment.tags["env"] == stack
+
+
+# One row a field: what is written in prod's file instead, and what the refusal must say.
+REFUSED: dict[str, tuple[str, Any, str]] = {
+    "an unknown environment": ("name", "test", "'local', 'dev', 'staging' or 'prod'"),
+    "an unknown region": ("region", "us-east-9", "'us-east-1'"),
+    "an account of eleven digits": ("accounts.prod", "33334444555", "12 digits"),
+    "an account used twice": ("accounts.prod", "111122223333", "one account each"),
+    "an owner with spaces": ("owner", "Platform Team", "lower-case name"),
+    "a deployer with a path": ("deployer_role", "admin/deployer", "no path"),
+    "a data class misspelt": ("data_classes.0", "pubic", "'public', 'internal', 'confidential' or 'restricted'"),
+    "no data class at all": ("data_classes", [], "must not be empty"),
+    "singletons of nobody": ("account_singletons", "none", "'managed' or 'external'"),
+    "prod without deletion protection": ("deletion_protection", False, "must be true in prod"),
+    "a network that is too small": ("network.cidr", "10.28.0.0/24", "/16 to /20 (got /24)"),
+    "a network that is too large": ("network.cidr", "10.0.0.0/8", "/16 to /20 (got /8)"),
+    "a network of public addresses": ("network.cidr", "52.0.0.0/16", "must lie in 10.0.0.0/8"),
+    "a network with host bits": ("network.cidr", "10.28.0.1/16", "host bits set"),
+    "one zone": ("network.zones", ["us-east-1a"], "2 to 8 different"),
+    "a zone twice": ("network.zones", ["us-east-1a", "us-east-1a"], "2 to 8 different"),
+    "a zone of another region": ("network.zones", ["us-east-1a", "us-west-2a"], "must lie in us-east-1"),
+    "clients from anywhere": ("network.client_cidrs", ["0.0.0.0/0"], "must lie in 10.0.0.0/8"),
+    "evidence that can be deleted": ("retention.evidence_lock", "GOVERNANCE", "COMPLIANCE"),
+    "evidence kept for a month": ("retention.evidence_days", 30, "400 or more"),
+    "content kept for a quarter": ("retention.content_days", 90, "1 to 7 for data class restricted"),
+    "a log retention AWS does not know": ("retention.log_days", 366, "365, 400"),
+    "an image by tag": ("gateway.image_digest", "latest", "sha256: and 64 hexadecimal digits"),
+    "a CPU size of our own": ("gateway.cpu", 300, "256, 512, 1024, 2048 or 4096"),
+    "a gateway without tasks": ("gateway.tasks", 0, "greater than or equal to 1"),
+    "a gateway on loopback in prod": ("gateway.listen", "127.0.0.1:8443", "0.0.0.0:8443"),
+    "plain text to callers": ("gateway.url", "http://gateway.llm-prod.internal", "https"),
+    "a URL that is not the host name": ("gateway.url", "https://elsewhere.example.com", "must be https://gateway"),
+    "a certificate that is none": ("gateway.certificate_arn", "arn:aws:iam::333344445555:role/x", "ACM certificate"),
+    "an issuer in plain text": ("issuers.0.issuer", "http://login.example.com", "https"),
+    "a signature with a shared secret": ("issuers.0.algorithms", ["HS256"], "'RS256'"),
+    "no issuer": ("issuers", [], "must not be empty"),
+    "an old database": ("database.engine_version", "15.4", "16.x, 17.x"),
+    "a database that shrinks upwards": ("database.capacity_min", 128, "must not exceed capacity_max"),
+    "old TLS to the database": ("database.tls_min", "TLSv1.1", "'TLSv1.2' or 'TLSv1.3'"),
+    "a model without a price": ("models.0.usd_per_million_input_tokens", "", "US dollars"),
+    "a model with a negative price": ("models.0.usd_per_million_output_tokens", "-1", "US dollars"),
+    "a model of an unknown backend": ("models.0.backend", "sagemaker", "'openai', 'bedrock'"),
+    "a model of an unknown boundary": ("models.0.boundary", "public", "'public_api', 'private_endpoint'"),
+    "a Bedrock model said to be ours": ("models.0.boundary", "self_hosted", "must be private_endpoint"),
+    "a global profile": ("models.0.geo_profile", "global.amazon.nova-lite-v1:0", "never global"),
+    "a model that leaves the region": ("models.0.destination_regions", ["us-east-1", "us-west-2"], "[us-east-1]"),
+    "an embedding model that is not listed": ("embedding_model", "nova-lite", "titan-embed"),
+    "an odd number of dimensions": ("embedding_dimensions", 500, "256, 384, 512 or 1024"),
+    "the key of another environment": (
+        "gateway.certificate_arn",
+        "arn:aws:acm:us-east-1:111122223333:certificate/00000000-0000-4000-8000-000000000000",
+        "must name account 333344445555 only",
+    ),
+    "a role of another environment": ("deployer_role", "llm-pipelines-dev-deployer", "must not name environment dev"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_wrong_value_is_refused_with_field_and_allowed_values(what: str) -> None:
+    field, value, allowed = REFUSED[what]
+
+    with pytest.raises(ConfigurationError) as refusal:
+        Environment.load(changed(environment_values("prod"), {field: value}))
+
+    assert allowed in str(refusal.value)
+    assert field.split(".")[0] in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["regoin", "network.subnets", "gateway.tls", "database.password", "models.0.endpoint", "issuers.0.jwks"],
+)
+def test_an_unknown_field_is_refused_with_the_fields_that_exist(field: str) -> None:
+    with pytest.raises(ConfigurationError, match="unknown field \\(allowed: "):
+        Environment.load(changed(environment_values("dev"), {field: "x"}))
+
+
+def _leaves(values: Any, path: str = "") -> list[str]:
+    if isinstance(values, dict):
+        return [leaf for key, inner in values.items() for leaf in _leaves(inner, f"{path}.{key}".lstrip("."))]
+    if isinstance(values, list):
+        return [leaf for index, inner in enumerate(values) for leaf in _leaves(inner, f"{path}.{index}")]
+    return [path]
+
+
+def _missing(values: Values, path: str) -> Values:
+    parent, _, last = path.rpartition(".")
+    result = changed(values, {})
+    place: Any = result
+    for step in parent.split(".") if parent else []:
+        place = place[int(step)] if isinstance(place, list) else place[step]
+    del place[last if isinstance(place, dict) else int(last)]
+    return result
+
+
+# Entries of lists and of the map of workloads may be left out; fields may not.
+FIELDS = [
+    leaf
+    for leaf in _leaves(environment_values("prod"))
+    if not leaf[-1].isdigit() and not leaf.startswith("workload_deployers")
+]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_nothing_has_a_silent_default(field: str) -> None:
+    with pytest.raises(ConfigurationError):
+        Environment.load(_missing(environment_values("prod"), field))
+
+
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_no_field_of_dev_can_name_production(data: st.DataObject) -> None:
+    values = environment_values("dev")
+    texts = [leaf for leaf in _leaves(values) if not leaf.startswith("accounts")]
+    field = data.draw(st.sampled_from(texts))
+    foreign = data.draw(
+        st.sampled_from(
+            [
+                "333344445555",
+                "arn:aws:kms:us-east-1:333344445555:key/x",
+                "gateway.llm-prod.internal",
+                "alias/llm-prod-x",
+            ]
+        )
+    )
+
+    with pytest.raises(ConfigurationError):
+        Environment.load(changed(values, {field: foreign}))
+
+
+def test_a_model_server_of_ones_own_is_accepted_in_local_only() -> None:
+    local = Environment.load(environment_values("local")).with_model_url("http://127.0.0.1:9000/v1")
+
+    assert [model.model_dump()["base_url"] for model in local.models if model.id == "local"] == [
+        "http://127.0.0.1:9000/v1"
+    ]
+    with pytest.raises(ConfigurationError, match="modelUrl: accepted in environment local only"):
+        Environment.load(environment_values("dev")).with_model_url("http://127.0.0.1:9000/v1")
