@@ -1,0 +1,199 @@
+"""Our own programs obey both packs in every environment, and every rule has something to judge in each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from policy_packs.resource import Resource
+from policy_packs.rule import Rule
+from policy_packs.view import View
+from stacks.local.policy_runs import RULES, Judge, Mode, Run, judged_resource, own_targets
+from tests.contracts.programs import captured
+
+# pulumi_aws warns about names of its own while it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore:.* has been deprecated in favor of:DeprecationWarning")
+
+# The runs of one environment are made once: one worker keeps them.
+ENVIRONMENTS = [
+    pytest.param(stack, marks=pytest.mark.xdist_group(f"policy-runs-{stack}"))
+    for stack in sorted({target.stack for target in own_targets()})
+]
+
+
+@functools.cache
+def runs(environment: str) -> tuple[Run, ...]:
+    """Every program of one environment, in both modes, judged by the packs' own servicers."""
+    judge = Judge(over_grpc=False)
+    return tuple(run for target in own_targets(environment) for run in judge.judge(target))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_program_violates_a_rule(environment: str) -> None:
+    found = [(run.target.label, run.mode, fault) for run in runs(environment) for fault in run.violations]
+    assert found == []
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_rule_is_judged_once_everything_is_known(environment: str) -> None:
+    """What waits in a preview is decided before `up` creates anything."""
+    unjudged = [(run.target.label, run.mode, run.error, run.waiting) for run in runs(environment) if run.is_unjudged]
+    assert unjudged == []
+    assert {run.mode for run in runs(environment)} == set(Mode)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_every_rule_finds_its_subject(environment: str) -> None:
+    applied = frozenset().union(*(run.applied for run in runs(environment) if run.mode is Mode.KNOWN))
+    assert applied == set(RULES)
+
+
+# --- the same graph with one mistake: the law must bite our own resources, not only its examples ----
+
+Change = Callable[[tuple[Resource, ...]], Iterable[Resource]]
+
+
+def without(*types: str) -> Change:
+    return lambda graph: (one for one in graph if one.type not in types)
+
+
+def with_property(resource_type: str, path: str, value: object) -> Change:
+    """Every resource of a type with one property changed; None takes it away."""
+
+    def changed(one: Resource) -> Resource:
+        return replace(one, props=View(_set(one.props.value, path.split("."), value)))
+
+    return lambda graph: (changed(one) if one.type == resource_type else one for one in graph)
+
+
+def _set(content: Any, path: list[str], value: object) -> Any:
+    name, *rest = path
+    return {**content, name: _set(content.get(name) or {}, rest, value) if rest else value}
+
+
+def with_resource(resource_type: str, **props: object) -> Change:
+    return lambda graph: (*graph, Resource.example(resource_type, props, "planted"))
+
+
+def in_documents(resource_type: str, key: str, old: str, new: str) -> Change:
+    """The same text edit in one document of every resource of a type."""
+
+    def changed(one: Resource) -> Resource:
+        return replace(one, props=View(_set(one.props.value, [key], one.at(key).text.replace(old, new))))
+
+    return lambda graph: (changed(one) if one.type == resource_type else one for one in graph)
+
+
+S3, EC2, BEDROCK = "aws:s3/", "aws:ec2/", "aws:bedrock/"
+MISTAKES: dict[str, tuple[str, Change]] = {
+    "a bucket without public access block": (
+        "s3-bucket-require-public-access-block",
+        without(f"{S3}bucketPublicAccessBlock:BucketPublicAccessBlock"),
+    ),
+    "public access blocks with one gap": (
+        "s3-bucket-require-public-access-block",
+        with_property(f"{S3}bucketPublicAccessBlock:BucketPublicAccessBlock", "ignorePublicAcls", False),
+    ),
+    "buckets without a policy": ("s3-bucket-require-policy", without(f"{S3}bucketPolicy:BucketPolicy")),
+    "plain HTTP allowed": (
+        "s3-bucket-policy-require-tls",
+        in_documents(f"{S3}bucketPolicy:BucketPolicy", "policy", "aws:SecureTransport", "aws:ViaAWSService"),
+    ),
+    "keys that stay": ("kms-key-require-rotation", with_property("aws:kms/key:Key", "enableKeyRotation", False)),
+    "a database with passwords": (
+        "rds-database-require-encryption-and-iam",
+        with_property("aws:rds/cluster:Cluster", "iamDatabaseAuthenticationEnabled", None),
+    ),
+    "TLS 1.2": (
+        "lb-listener-require-tls13",
+        with_property("aws:lb/listener:Listener", "sslPolicy", "ELBSecurityPolicy-TLS13-1-2-2021-06"),
+    ),
+    "an open port": (
+        "ec2-security-group-disallow-open-cidr",
+        with_resource("aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule", cidrIpv4="0.0.0.0/0"),
+    ),
+    "logs kept for ever": (
+        "cloudwatch-log-group-require-key-and-retention",
+        with_property("aws:cloudwatch/logGroup:LogGroup", "retentionInDays", 0),
+    ),
+    "a writable container": (
+        "ecs-task-definition-require-hardened-containers",
+        in_documents(
+            "aws:ecs/taskDefinition:TaskDefinition", "containerDefinitions", "readonlyRootFilesystem", "readonly"
+        ),
+    ),
+    "an administrator": (
+        "iam-policy-disallow-service-wide-allow",
+        with_resource(
+            "aws:iam/rolePolicy:RolePolicy",
+            policy='{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}',
+        ),
+    ),
+    "a user": ("iam-disallow-static-credentials", with_resource("aws:iam/user:User")),
+    "any model": (
+        "bedrock-invoke-require-named-model",
+        in_documents("aws:iam/rolePolicy:RolePolicy", "policy", "foundation-model/amazon.nova-lite-v1:0", "*"),
+    ),
+    "a guardrail by draft": (
+        "bedrock-invoke-require-guardrail",
+        in_documents("aws:iam/rolePolicy:RolePolicy", "policy", "StringNotEquals", "StringEquals"),
+    ),
+    "an API key": (
+        "bedrock-disallow-api-keys-and-mantle",
+        with_resource(
+            "aws:iam/serviceSpecificCredential:ServiceSpecificCredential", serviceName="bedrock.amazonaws.com"
+        ),
+    ),
+    "a soft guardrail": (
+        "bedrock-guardrail-require-strength",
+        with_property(f"{BEDROCK}guardrail:Guardrail", "contentPolicyConfig.filtersConfigs", []),
+    ),
+    "a guardrail without version": (
+        "bedrock-guardrail-require-numbered-version",
+        without(f"{BEDROCK}guardrailVersion:GuardrailVersion"),
+    ),
+    "invocations not logged": (
+        "bedrock-require-invocation-logging",
+        without("aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration"),
+    ),
+    "an endpoint for everybody": (
+        "vpc-endpoint-require-scoped-model-policy",
+        with_property(f"{EC2}vpcEndpoint:VpcEndpoint", "policy", None),
+    ),
+    "a way out": ("vpc-disallow-internet-beside-models", with_resource(f"{EC2}natGateway:NatGateway")),
+    "a DNS firewall that only alerts": (
+        "dns-firewall-require-block-and-fail-closed",
+        with_property("aws:route53/resolverFirewallRule:ResolverFirewallRule", "action", "ALERT"),
+    ),
+    "a log archive that can be emptied": (
+        "s3-log-archive-require-object-lock",
+        without(f"{S3}bucketObjectLockConfiguration:BucketObjectLockConfiguration"),
+    ),
+}
+
+
+@functools.cache
+def platform_graph() -> tuple[Resource, ...]:
+    return tuple(judged_resource(one) for one in captured("platform", "prod").resources)
+
+
+def violations(name: str, graph: Iterable[Resource]) -> int:
+    rule = RULES[name]
+    if isinstance(rule, Rule):
+        return sum(len(rule.judge(one).violations) for one in graph)
+    return len(rule.judge(graph).violations)
+
+
+@pytest.mark.parametrize(("name", "change"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_one_mistake_in_our_own_platform_is_found(name: str, change: Change) -> None:
+    graph = platform_graph()
+    assert violations(name, graph) == 0
+    assert violations(name, tuple(change(graph))) > 0
+
+
+def test_every_rule_has_a_mistake_of_ours_to_find() -> None:
+    assert {name for name, _ in MISTAKES.values()} == set(RULES)
