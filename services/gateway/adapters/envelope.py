@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from services.gateway.adapters.aws import CONFIG, Calls, session
+from services.gateway.adapters.aws import CONFIG, Calls
+from services.gateway.adapters.tls import aws_session
 from services.gateway.exchange import Unavailable
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class KmsKeys:
 
     @functools.cached_property
     def _kms(self) -> KMSClient:
-        return session(self._region).client("kms", config=CONFIG)
+        return aws_session(self._region).client("kms", config=CONFIG)
 
 
 @dataclass(slots=True)
