@@ -10,6 +10,7 @@ from services.gateway.settings import Settings, SettingsError
 from tests.contracts.programs import captured, only
 from tests.stacks.configurations import ENVIRONMENTS
 
+pytestmark = pytest.mark.xdist_group("programs")  # one worker captures each graph once
 TASKS = {"gateway": "gateway", "gateway-ingest": "gateway_ingest", "gateway-migrate": "gateway_owner"}
 
 

@@ -1,0 +1,49 @@
+"""The literal list of what each program deploys: a rename shows in review, because it replaces a resource.
+
+`python -m tests.contracts.test_programs_graph` writes the lists anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.contracts.programs import PROGRAMS, captured
+from tests.stacks.configurations import ENVIRONMENTS
+
+pytestmark = pytest.mark.xdist_group("programs")  # one worker captures each graph once
+LISTS = Path(__file__).parent / "graphs"
+
+
+def _listed(program: str) -> str:
+    """One line a resource: type, name, and the environments that have it where not all do."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for stack in ENVIRONMENTS:
+        for resource in captured(program, stack).resources:
+            if not resource.type.startswith("pulumi:pulumi:"):
+                found.setdefault((resource.type, resource.name), []).append(stack)
+    lines = []
+    for (kind, name), stacks in sorted(found.items()):
+        some = "" if len(stacks) == len(ENVIRONMENTS) else f"  [{', '.join(stacks)}]"
+        lines.append(f"{kind} {name}{some}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_a_program_deploys_exactly_what_is_listed(program: str) -> None:
+    assert _listed(program) == (LISTS / f"{program}.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
+def test_a_preview_shows_what_is_deployed(program: str, stack: str) -> None:
+    previewed = [(one.type, one.name) for one in captured(program, stack, preview=True).resources]
+
+    assert sorted(previewed) == sorted((one.type, one.name) for one in captured(program, stack).resources)
+
+
+if __name__ == "__main__":
+    LISTS.mkdir(exist_ok=True)
+    for program in PROGRAMS:
+        (LISTS / f"{program}.txt").write_text(_listed(program), encoding="utf-8")
