@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+import uvloop
 
 from services.gateway import audit_verify
 from services.gateway.adapters import migrations
@@ -24,6 +25,7 @@ from services.gateway.adapters.tls import server_context
 from services.gateway.app import Gateway
 from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.exchange import Denied
+from services.gateway.ingestion import ingest
 from services.gateway.logs import write_to_stdout
 from services.gateway.settings import Address, Settings, SettingsError
 
@@ -101,7 +103,7 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 def _ingest(settings: Settings, options: argparse.Namespace) -> int:
     write_to_stdout(CredentialDetector())
-    raise NotImplementedError
+    return uvloop.run(ingest(settings, options.once))
 
 
 def _verify(settings: Settings, options: argparse.Namespace) -> int:

@@ -39,9 +39,9 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Part(_Strict, frozen=True):
     type: str
     text: str | None = None
-    image_url: msgspec.Raw | None = None
-    input_audio: msgspec.Raw | None = None
-    file: msgspec.Raw | None = None
+    image_url: Any = None
+    input_audio: Any = None
+    file: Any = None
     refusal: str | None = None
 
 
@@ -66,7 +66,7 @@ class _Message(_Strict, frozen=True):
     refusal: None = None
     audio: None = None
     function_call: None = None
-    annotations: list[msgspec.Raw] | None = None
+    annotations: list[Any] | None = None
 
 
 class _FunctionSpec(_Strict, frozen=True):
@@ -118,13 +118,13 @@ class _ChatBody(_Strict, frozen=True):
     service_tier: str | None = None
     store: bool | None = None
     # Known to OpenAI, never accepted here.
-    audio: msgspec.Raw | None = None
-    function_call: msgspec.Raw | None = None
-    functions: msgspec.Raw | None = None
-    metadata: msgspec.Raw | None = None
-    prediction: msgspec.Raw | None = None
-    reasoning_effort: msgspec.Raw | None = None
-    web_search_options: msgspec.Raw | None = None
+    audio: Any = None
+    function_call: Any = None
+    functions: Any = None
+    metadata: Any = None
+    prediction: Any = None
+    reasoning_effort: Any = None
+    web_search_options: Any = None
 
 
 class _EmbeddingBody(_Strict, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -26,6 +27,7 @@ RESPONSE_BYTES_MAX = 16 << 20
 ERROR_BYTES_MAX = 16 << 10
 ATTEMPTS_MAX = 2
 RETRY_AFTER_S = 0.05
+PIECEWISE_BYTES_MIN = 512 << 10  # larger bodies are written in pieces, so that nobody else waits
 
 _BEFORE_FIRST_BYTE = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
@@ -81,10 +83,14 @@ class Upstream:
         """Tried again only when nothing of an answer has come."""
         for _ in range(ATTEMPTS_MAX - 1):
             try:
-                return await self.session.post(url, data=body, headers=headers, allow_redirects=False)
+                return await self._tried(url, body, headers)
             except _BEFORE_FIRST_BYTE:
                 await asyncio.sleep(RETRY_AFTER_S)
-        return await self.session.post(url, data=body, headers=headers, allow_redirects=False)
+        return await self._tried(url, body, headers)
+
+    async def _tried(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        data = body if len(body) < PIECEWISE_BYTES_MIN else io.BytesIO(body)
+        return await self.session.post(url, data=data, headers=headers, allow_redirects=False)
 
 
 async def chunks_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
