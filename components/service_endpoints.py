@@ -115,7 +115,14 @@ def s3_endpoint_policy(account_id: str, region: str) -> str:
     return document(
         allow(
             "OwnBuckets",
-            ["s3:DeleteObject", "s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket", "s3:PutObject"],
+            [
+                "s3:DeleteObject",
+                "s3:GetObject",
+                "s3:GetObjectVersion",
+                "s3:ListBucket",
+                "s3:ListBucketVersions",
+                "s3:PutObject",
+            ],
             "*",
             principal=ANYONE,
             when={"StringEquals": {"aws:PrincipalAccount": account_id, "aws:ResourceAccount": account_id}},
