@@ -40,6 +40,7 @@ def serve_permissions(resources: GatewayResources, database_user_arn: str, model
         *_database(database_user_arn),
         allow("Cache", ["elasticache:Connect"], [resources.cache_arn, resources.cache_user_arn]),
         *_audit(resources),
+        allow("HashPrompts", ["kms:GenerateMac"], resources.audit_mac_key_arn),
         _tenant_keys(resources, ["kms:Decrypt"]),
         *models,
         allow(
@@ -52,18 +53,19 @@ def serve_permissions(resources: GatewayResources, database_user_arn: str, model
 
 
 def ingest_permissions(resources: GatewayResources, database_user_arn: str, models: Sequence[Statement]) -> str:
-    """Documents: read from a workload's bucket and queue, stored under the tenant's data key."""
+    """Documents: read from a workload's bucket and queue, stored under the tenant's data key, on the record."""
     return document(
         *_registrations(resources),
         *_database(database_user_arn),
+        *_audit(resources),
         allow("Documents", ["s3:GetObject", "s3:GetObjectVersion"], f"{resources.document_bucket_arns}/*"),
+        # Without it a document that is gone looks like one that is forbidden.
         allow("ListDocuments", ["s3:ListBucket"], resources.document_bucket_arns),
         allow(
             "Queues",
             [
                 "sqs:ChangeMessageVisibility",
                 "sqs:DeleteMessage",
-                "sqs:GetQueueAttributes",
                 "sqs:ReceiveMessage",
                 "sqs:SendMessage",
             ],
@@ -79,7 +81,7 @@ def _registrations(resources: GatewayResources) -> tuple[Statement, ...]:
     bucket = resources.registration_bucket_arn
     return (
         allow("ReadRegistrations", ["s3:GetObject"], [f"{bucket}/registrations/*", f"{bucket}/templates/*"]),
-        allow("ListRegistrations", ["s3:ListBucket"], bucket),
+        allow("ListRegistrations", ["s3:ListBucket"], bucket, when={"StringLike": {"s3:prefix": "registrations/*"}}),
         allow(
             "VerifyRegistrations",
             ["kms:Decrypt"],
@@ -121,7 +123,6 @@ def _audit(resources: GatewayResources) -> tuple[Statement, ...]:
             when={"StringEquals": {"kms:ViaService": f"s3.{resources.region}.amazonaws.com"}},
         ),
         allow("SignHeads", ["kms:GetPublicKey", "kms:Sign"], resources.audit_signing_key_arn),
-        allow("HashPrompts", ["kms:GenerateMac"], resources.audit_mac_key_arn),
     )
 
 

@@ -68,6 +68,11 @@ class Names:
         return self.named("gateway-ingest")
 
     @property
+    def audit_writers(self) -> list[str]:
+        """The roles whose processes keep an audit chain and seal it."""
+        return [self.serve_role, self.ingest_role]
+
+    @property
     def migrate_role(self) -> str:
         return self.named("gateway-migrate")
 

@@ -90,7 +90,7 @@ def _log_archive(
             "key_arn": key_arn,
             "object_lock": ObjectLock(environment.retention.evidence_lock.value),
             "retention_days": environment.retention.evidence_days,
-            "audit_writer_roles": [names.serve_role],
+            "audit_writer_roles": names.audit_writers,
             "deployer_role": environment.deployer_role,
             "break_glass_role": environment.break_glass_role,
         },

@@ -94,7 +94,7 @@ def _of_logs(place: Place, names: Names) -> Mapping[Purpose, tuple[Statement, ..
         Purpose.LOGS: (use_by_log_groups(place, names.log_groups),),
         Purpose.EVIDENCE: (
             use_by_delivery("DeliverLogs", place, "delivery.logs.amazonaws.com", logs),
-            use_by_roles("AuditHeads", place, [names.serve_role], ["kms:Decrypt", "kms:GenerateDataKey"], via=["s3"]),
+            use_by_roles("AuditHeads", place, names.audit_writers, ["kms:Decrypt", "kms:GenerateDataKey"], via=["s3"]),
         ),
     }
 
@@ -135,11 +135,11 @@ def _of_registrations(environment: Environment, place: Place, names: Names) -> M
 
 
 def _of_audit(place: Place, names: Names) -> Mapping[Purpose, tuple[Statement, ...]]:
-    serve = [names.serve_role]
+    serve, writers = [names.serve_role], names.audit_writers
     return {
         Purpose.AUDIT_SIGNING: (
-            use_by_roles("SignHeads", place, serve, ["kms:Sign"], equals={"kms:SigningAlgorithm": "ECDSA_SHA_384"}),
-            use_by_roles("ReadPublicKey", place, serve, ["kms:GetPublicKey", "kms:Verify"]),
+            use_by_roles("SignHeads", place, writers, ["kms:Sign"], equals={"kms:SigningAlgorithm": "ECDSA_SHA_384"}),
+            use_by_roles("ReadPublicKey", place, writers, ["kms:GetPublicKey", "kms:Verify"]),
         ),
         Purpose.AUDIT_MAC: (
             use_by_roles("HashPrompts", place, serve, ["kms:GenerateMac"], equals={"kms:MacAlgorithm": "HMAC_SHA_256"}),
