@@ -9,14 +9,16 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import openai
 
+from stacks.local.parts.addresses import Addresses
+from stacks.local.parts.part import PartError
+from stacks.local.parts.places import DEFAULT_ROOT, Places
 from stacks.local.parts.token import fetch_token
-
-CONNECTION = Path("build/local/connection.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,15 @@ class Question:
     tenant: str = "acme"
     model: str = "local"
     output_tokens_max: int = 120
+    root: Path = DEFAULT_ROOT  # of the run that is asked
 
 
 def client(question: Question) -> openai.OpenAI:
     """An OpenAI client with a fresh token; it never retries, so that one question is one request."""
-    base_url = json.loads(CONNECTION.read_text(encoding="utf-8"))["base_url"]
-    token = fetch_token(question.role, question.tenant)
-    return openai.OpenAI(base_url=base_url, api_key=token, max_retries=0, timeout=120)
+    connection = json.loads((question.root / "connection.json").read_text(encoding="utf-8"))
+    addresses = replace(Addresses.default(), oidc=urlsplit(connection["token_url"]).port or 0)
+    token = fetch_token(question.role, question.tenant, places=Places(question.root), addresses=addresses)
+    return openai.OpenAI(base_url=connection["base_url"], api_key=token, max_retries=0, timeout=120)
 
 
 def ask(question: Question) -> str:
@@ -76,7 +80,7 @@ def main() -> int:
     except openai.APIStatusError as refusal:
         print(f"{refusal.status_code} {refusal.code}: {refusal.message}", file=sys.stderr)
         return 1
-    except (openai.APIConnectionError, FileNotFoundError) as error:
+    except (openai.APIConnectionError, FileNotFoundError, PartError) as error:
         print(f"The local platform does not answer ({error}); start it with `make up`.", file=sys.stderr)
         return 1
     print()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from stacks.local.parts.part import PartError
-from stacks.local.parts.places import Places
+from stacks.local.parts.places import DEFAULT_ROOT, Places
 from stacks.local.parts.supervisor import stop_recorded
 
 
@@ -17,9 +20,11 @@ def stop_everything(places: Places) -> list[str]:
     return stopped
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="down", description=__doc__)
+    parser.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="where the run wrote")
     try:
-        stopped = stop_everything(Places.default())
+        stopped = stop_everything(Places(parser.parse_args(arguments).root.resolve()))
     except PartError as error:
         print(error, file=sys.stderr)
         return 1

@@ -12,16 +12,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
+import yaml
+
 from stacks.local import engine
+from stacks.local.engine_graph import Json
+from stacks.local.parts import ports
 from stacks.local.parts.addresses import HOST, Addresses
 from stacks.local.parts.local_parts import Options, local_supervisor
 from stacks.local.parts.oidc import People
 from stacks.local.parts.part import PartError
 from stacks.local.parts.places import REPOSITORY, Places
-from stacks.local.parts.supervisor import Supervisor
+from stacks.local.parts.supervisor import Supervisor, stop_recorded
 from stacks.local.progress import Outcome, StepError
 from stacks.local.provider.aws_calls import Endpoint
 from stacks.local.provider.containers import TaskFailed
@@ -57,6 +61,8 @@ class Journey:
     def start_parts(self) -> Outcome:
         """Starts every part from empty data and points the AWS SDK at the local endpoint."""
         try:
+            stop_recorded(self.places)
+            self._require_free_ports()
             rows = self.supervisor.start_all()
         except PartError as error:
             raise StepError(str(error)) from None
@@ -69,7 +75,7 @@ class Journey:
 
     def deploy_platform(self) -> Outcome:
         preview, self.platform = self._deploy(PLATFORM)
-        return _deployed(preview, self.platform)
+        return _deployed(preview, self.platform, self._record_of(self.platform))
 
     def migrate(self) -> Outcome:
         """Runs the migration task once, from the task definition that the platform registered."""
@@ -81,7 +87,7 @@ class Journey:
 
     def deploy_workload(self) -> Outcome:
         preview, self.workload = self._deploy(WORKLOAD)
-        return _deployed(preview, self.workload)
+        return _deployed(preview, self.workload, self._record_of(self.workload))
 
     def await_gateway(self) -> Outcome:
         """Waits until the gateway has its schema, keys and the workload's registration."""
@@ -92,12 +98,13 @@ class Journey:
     def write_connection(self) -> Outcome:
         """Writes how to call the gateway and how to be one of the invented people."""
         people = People.read(self.places)
+        roles = sorted({person.role for person in people.persons})
         connection = {
             "base_url": f"http://{HOST}:{self.addresses.gateway}/v1",
             "token_url": self.addresses.token_url,
             "grant_type": "password",
             "client": {"client_id": people.client_id, "client_secret": people.client_secret},
-            "roles": sorted({person.role for person in people.persons}),
+            "roles": roles,
             "users": [
                 {"tenant": one.tenant, "role": one.role, "username": one.username, "password": one.password}
                 for one in people.persons
@@ -107,13 +114,20 @@ class Journey:
         path = self.places.root / "connection.json"
         write_private(path, json.dumps(connection, indent=1) + "\n")
         write_private(self.places.root / "gateway.env", self._auditor_environment())
-        return Outcome(
-            f"{len(people.persons)} people, roles {', '.join(connection['roles'])}", f"cat {_relative(path)}"
-        )
+        return Outcome(f"{len(people.persons)} people, roles {', '.join(roles)}", f"cat {_relative(path)}")
+
+    def _require_free_ports(self) -> None:
+        """The ports that the deployment takes later; each part looks after its own."""
+        for what, port in (
+            ("the gateway", self.addresses.gateway),
+            ("the container credentials endpoint", self.addresses.container_credentials),
+        ):
+            if not ports.is_free(port):
+                raise PartError(f"port {port}, where {what} listens, is taken by {ports.holder(port)}: end it first")
 
     # --- what the acts share -----------------------------------------------------------------------------
 
-    def promised(self, name: str) -> engine.Json:
+    def promised(self, name: str) -> Json:
         """One output of the platform's promise to other programs."""
         if self.platform is None:
             raise StepError("the platform is not deployed yet")
@@ -127,7 +141,7 @@ class Journey:
         return preview, deployment
 
     def _run(self, program: Path, *, preview: bool) -> engine.Deployment:
-        overrides = {"llm-pipelines:modelUrl": self.model_url} if self.model_url and program == PLATFORM else {}
+        overrides = self._overrides() if program == PLATFORM else {}
         try:
             deployment = engine.run(
                 program,
@@ -145,14 +159,23 @@ class Journey:
             raise StepError(f"policy {first.policy} of {first.pack} forbids {first.urn}: {first.message}")
         return deployment
 
+    def _overrides(self) -> dict[str, str]:
+        """Configuration that this run changes: the model server, and the ports of a run beside another."""
+        chosen = {"llm-pipelines:modelUrl": self.model_url} if self.model_url else {}
+        if self.addresses != Addresses.default():
+            chosen["llm-pipelines:environment"] = moved_environment(self.addresses)
+        return chosen
+
     def _record(self, deployment: engine.Deployment) -> None:
         """Keeps the list of resources, so that every count can be checked."""
         rows = [
             {"type": one.type, "name": one.name, "id": one.id, "modelled": one.modelled, "urn": one.urn}
             for one in deployment.resources
         ]
-        path = self.places.root / f"{deployment.project}.json"
-        path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        self._record_of(deployment).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+    def _record_of(self, deployment: engine.Deployment) -> Path:
+        return self.places.root / f"{deployment.project}.json"
 
     def _auditor_environment(self) -> str:
         """The gateway's environment for `gateway audit verify`, as the auditor, for a shell to read."""
@@ -175,6 +198,17 @@ def aws_environment(places: Places, addresses: Addresses) -> dict[str, str]:
     }
 
 
+def moved_environment(addresses: Addresses) -> str:
+    """The environment of Pulumi.local.yaml as JSON, with every loopback port moved to `addresses`."""
+    settings = yaml.safe_load((PLATFORM / "stacks" / "platform" / "Pulumi.local.yaml").read_text(encoding="utf-8"))
+    text = json.dumps(settings["config"]["llm-pipelines:environment"])
+    for one in fields(Addresses):
+        text = text.replace(
+            f"{HOST}:{getattr(Addresses.default(), one.name)}", f"{HOST}:{getattr(addresses, one.name)}"
+        )
+    return text
+
+
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
@@ -190,14 +224,14 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _deployed(preview: engine.Deployment, deployment: engine.Deployment) -> Outcome:
+def _deployed(preview: engine.Deployment, deployment: engine.Deployment, record: Path) -> Outcome:
     counts = deployment.counts
     waited = sum(finding.level == "unknown" for finding in preview.findings)
     figure = (
         f"{counts.get('modelled', 0)} modelled, {counts.get('recorded only', 0)} recorded only; "
         f"0 violations, {waited} judgements waited for known values"
     )
-    return Outcome(figure, f"cat build/local/{deployment.project}.json")
+    return Outcome(figure, f"cat {_relative(record)}")
 
 
 def _answers(url: str) -> bool:

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
@@ -19,7 +20,7 @@ from rich.console import Console
 from stacks.local.down import stop_everything
 from stacks.local.journey import Journey
 from stacks.local.parts.addresses import Addresses
-from stacks.local.parts.places import REPOSITORY, Places
+from stacks.local.parts.places import DEFAULT_ROOT, REPOSITORY, Places
 from stacks.local.progress import Row, Step, run_steps, table
 from stacks.local.proofs import Proofs
 from stacks.local.report import write
@@ -53,12 +54,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="up", description=__doc__)
     parser.add_argument("--model-url", default="", help="OpenAI-compatible base URL to use instead of our model")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--root", type=Path, default=DEFAULT_ROOT, help="where the run writes")
+    parser.add_argument("--port-offset", type=int, default=0, help="moves every port, for a run beside another")
     chosen = parser.parse_args(arguments)
     os.chdir(REPOSITORY)
     signal.signal(signal.SIGTERM, _interrupt)
-    places = Places.default()
+    places = Places(chosen.root.resolve())
+    addresses = Addresses.default().shifted(chosen.port_offset)
     try:
-        rows, held = _run(Journey(places, Addresses.default(), chosen.model_url), as_json=chosen.json)
+        rows, held = _run(Journey(places, addresses, chosen.model_url), as_json=chosen.json)
     except (KeyboardInterrupt, Interrupted):
         stop_everything(places)
         print("interrupted: what was started is stopped again", file=sys.stderr)
@@ -83,7 +87,7 @@ def _run(journey: Journey, *, as_json: bool) -> tuple[list[Row], bool]:
         Console().print(table("make up", rows))
     if held:
         page = write(journey.places.root, rows, proofs.passages)
-        progress.print(f"report: {page.relative_to(REPOSITORY)}   connection: build/local/connection.json")
+        progress.print(f"report: {page}   connection: {journey.places.root / 'connection.json'}")
         progress.print("call it: make ask QUESTION='…'   token: make token ROLE=analyst   stop: make down")
     return rows, held
 

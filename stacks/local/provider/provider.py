@@ -70,6 +70,10 @@ class MotoProvider(api.Provider):
         """True for what is created and read back, false for what is only recorded."""
         return self._kind(token) is not None
 
+    def client(self, service: str) -> Json:
+        """A boto3 client that acts as the deployer."""
+        return self._aws.client(service)
+
     def run_task(self, definition: str, *, timeout_s: float = 120.0) -> str:
         """Runs a one-off task from its registered definition; returns the path of its log."""
         return containers.run_task(self._aws, definition, timeout_s=timeout_s)
