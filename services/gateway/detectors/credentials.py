@@ -155,7 +155,9 @@ _PATTERNS = (
         "slack_token", r"xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{10,}", ("xox", "xapp-")
     ),
     Pattern(
-        "slack_webhook", r"hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{20,}", ("hooks.slack.com",)
+        "slack_webhook",
+        r"(?:https?://)?hooks\.slack\.com/(?:services|workflows|triggers)/[A-Za-z0-9/_-]{20,}",
+        ("hooks.slack.com",),
     ),
     Pattern(
         "discord_token",

@@ -60,7 +60,7 @@ def _find(view: View) -> Iterator[Finding]:
 # --- announced by words ----------------------------------------------------------------------------
 
 # Letters are written as ASCII: the folded view has no others for the Latin alphabet.
-_NAME = r"([A-Z][A-Za-z'-]+(?:[ -](?:(?:van|von|de|der|den|da|di|la|le|bin|al|del|dos) ){0,2}[A-Z][A-Za-z'.-]*){0,3})"
+_NAME = r"([A-Z][A-Za-z'-]+(?:[ -](?:(?:van|von|de|der|den|da|di|la|le|bin|al|del|dos) ){0,2}(?:[A-Z]\.|[A-Z][A-Za-z'-]*)){0,3})"
 _DATE = (
     r"([0-9]{1,2}[./ -][0-9]{1,2}[./ -][0-9]{2,4}|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2}"
     r"|[0-9]{1,2}(?:st|nd|rd|th|\.)? (?:of )?[A-Za-z]{3,10},? [0-9]{4}"
@@ -99,6 +99,7 @@ _NAMED = (
 )
 _TITLED = r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Herrn|Monsieur|Madame|Sra?|Sig|Signora|Dhr|Mevr)\.? "
 _GREETED = r"(?:Dear|Hi|Hello|Liebe|Lieber|Cher|Ch[eè]re|Estimad[oa]|Querid[oa]|Caro|Cara|Beste) "
+_REPORTED = r"(?i:\b(?:reported|submitted|raised|opened|signed) by|\b(?:customer|patient|applicant|tenant)\s?:)\s{1,3}"
 _PASSPORT = (
     r"(?i:passport|pass|reisepass|passeport|pasaporte|passaporto|paspoort|passaporte)"
     r"(?i:\s?(?:number|num|no|nummer|nr|num[eé]ro|n[uú]mero|#)?\.?)\s{0,2}(?:[:#=]|is|ist|est|es)?\s{0,2}"
@@ -106,7 +107,7 @@ _PASSPORT = (
 )
 _LICENCE = (
     r"(?i:driv(?:er'?s?|ing) licen[cs]e|f[uü]hrerschein(?:nummer)?|permis de conduire)"
-    r"(?i:\s?(?:number|no|nr|#)?\.?)\s{0,2}(?:[:#=]|is)?\s{0,2}([A-Z0-9]{1,3}[0-9]{5,}[A-Z0-9]{0,6})\b"
+    r"(?i:\s?(?:number|no|nr|#)?\.?)\s{0,2}(?:[:#=]|is)?\s{0,2}([A-Z0-9]{6,20})\b"
 )
 _DIGIT_HINTS = tuple("0123456789")
 
@@ -125,10 +126,19 @@ def _is_name(value: str) -> bool:
     return value.split()[0] not in _NOT_NAMES
 
 
+def _has_digits(value: str) -> bool:
+    return sum(char.isdigit() for char in value) >= 5
+
+
+def _is_full_name(value: str) -> bool:
+    return _is_name(value) and len(value.split()) >= 2
+
+
 _NOT_NAMES = frozenset(
     ("All", "Team", "Sir", "Sirs", "Madam", "Colleague", "Colleagues", "Customer", "Customers", "Friends", "Everyone",
      "Hiring", "Support", "Manager", "Human", "The", "This", "That", "Your", "Our", "Please", "Thank", "Thanks", "And",
-     "But", "Not", "Now", "It", "If", "In", "On", "At", "To", "Is", "Employee", "Employees")
+     "But", "Not", "Now", "It", "If", "In", "On", "At", "To", "Is", "Employee", "Employees",
+     "World", "There")
 )  # fmt: skip
 _TABLE = PatternTable(
     (
@@ -168,13 +178,21 @@ _TABLE = PatternTable(
             accept=_is_name,
         ),
         Pattern(
+            "person_name",
+            _REPORTED + _NAME,
+            ("reported by", "submitted by", "raised by", "opened by", "signed by", "customer", "patient", "applicant",
+             "tenant"),
+            score=0.6,
+            accept=_is_full_name,
+        ),
+        Pattern(
             "date_of_birth",
             rf"{_BORN}\s{{0,3}}[:=(]?\s{{0,3}}{_DATE}",
             ("birth", "dob", "d.o.b", "born", "gebor", "geburt", "ne le", "nee le", "naissance", "nacid",
              "nacimiento", "nato il", "nata il", "nascita", "geboorte", "nascimento"),
         ),
         Pattern("passport_number", _PASSPORT, ("pass", "pasaporte", "paspoort")),
-        Pattern("drivers_licence", _LICENCE, ("driv", "fuhrerschein", "führerschein", "permis"), score=0.8),
+        Pattern("drivers_licence", _LICENCE, ("driv", "fuhrerschein", "führerschein", "permis"), 0.8, _has_digits),
         Pattern(
             "postal_address",
             _STREET,

@@ -18,6 +18,7 @@ from services.gateway.stages.prompt_governance import REDACTED_CREDENTIAL
 from services.gateway.stages.screening import INJECTION_SCORE_MIN, found
 
 ROUNDS_MAX = 4
+NAME_CHARS_MIN = 6  # shorter ones are words too often
 LINE_REMOVED = "[line removed]"
 
 # Characters that nobody sees and that only tell apart what looks alike; joiners stay, some scripts need them.
@@ -82,7 +83,15 @@ class Cleaner:
             self._redactions[finding.kind] += 1
             parts += [text[at : finding.start], self._placeholder(finding.kind, text[finding.start : finding.end])]
             at = finding.end
-        return "".join(parts) + text[at:]
+        return self._without_known_names("".join(parts) + text[at:])
+
+    def _without_known_names(self, text: str) -> str:
+        """A name that was announced once ("My name is …") is masked wherever else it stands."""
+        for (kind, value), placeholder in self._placeholders.items():
+            if kind == "person_name" and len(value) >= NAME_CHARS_MIN:
+                text, before = text.replace(value, placeholder), text
+                self._redactions[kind] += before.count(value)
+        return text
 
     def _placeholder(self, kind: str, value: str) -> str:
         known = self._placeholders.get((kind, value))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from services.gateway.ingestion.rejection import Reason, Rejected
+from services.gateway.ingestion.rejection import Extracted, Reason, Rejected
 
 DEADLINE_S = 45.0
 KINDS = {
@@ -29,13 +29,6 @@ KINDS = {
     ".docx": "docx",
 }
 _ROOT = Path(__file__).parents[3]  # where the package `services` lies
-
-
-class Extracted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What the process answers: a text or a reason."""
-
-    text: str = ""
-    reason: Reason | None = None
 
 
 def kind_of(name: str) -> str:

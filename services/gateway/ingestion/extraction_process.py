@@ -8,23 +8,22 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Callable
+from importlib import import_module
 
 import msgspec
 
-from services.gateway.ingestion import document_formats
-from services.gateway.ingestion.extraction import Extracted
-from services.gateway.ingestion.rejection import Reason, Rejected
+from services.gateway.ingestion.rejection import Extracted, Reason, Rejected
 
 MEMORY_BYTES_MAX = 1536 << 20
 CPU_S_MAX = 30
 TEXT_CHARS_MAX = 4_000_000
 
-READERS: dict[str, Callable[[bytes], str]] = {
-    "text": document_formats.read_text,
-    "markdown": document_formats.read_markdown,
-    "html": document_formats.read_html,
-    "pdf": document_formats.read_pdf,
-    "docx": document_formats.read_docx,
+READERS = {  # kind → module and function; only the one that is needed is loaded
+    "text": ("plain_text", "read_text"),
+    "markdown": ("plain_text", "read_markdown"),
+    "html": ("web_page", "read_html"),
+    "pdf": ("pdf", "read_pdf"),
+    "docx": ("word", "read_docx"),
 }
 
 
@@ -37,7 +36,7 @@ def main() -> None:
 def read(kind: str, content: bytes) -> Extracted:
     """Text or reason. Whatever a parser raises means that the document cannot be read."""
     try:
-        text = READERS[kind](content)
+        text = _reader(kind)(content)
     except Rejected as rejected:
         return Extracted(reason=rejected.reason)
     except (MemoryError, RecursionError):
@@ -47,6 +46,12 @@ def read(kind: str, content: bytes) -> Extracted:
     if len(text) > TEXT_CHARS_MAX:
         return Extracted(reason=Reason.TOO_MUCH_INSIDE)
     return Extracted(text=text.encode("utf-8", "replace").decode())
+
+
+def _reader(kind: str) -> Callable[[bytes], str]:
+    module, function = READERS[kind]
+    reader: Callable[[bytes], str] = getattr(import_module(f"services.gateway.ingestion.formats.{module}"), function)
+    return reader
 
 
 def _limit() -> None:

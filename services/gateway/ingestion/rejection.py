@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
+
 
 class Reason(StrEnum):
     MALFORMED_EVENT = "malformed_event"  # the message is not an S3 event
@@ -33,3 +35,10 @@ class Rejected(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason.value)
         self.reason = reason
+
+
+class Extracted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the process answers: a text or a reason."""
+
+    text: str = ""
+    reason: Reason | None = None

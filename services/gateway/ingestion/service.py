@@ -34,7 +34,7 @@ from services.gateway.settings import Settings
 
 LOOK_AROUND_S = 5.0
 _logger = logging.getLogger(__name__)
-_SHAPING = ("cleaning.py", "chunking.py", "document_formats.py", "classification.py")
+_SHAPING = ("*.py", "*/*.py", "../detectors/*.py", "../detectors/*.toml")
 
 
 async def run(settings: Settings, *, once: bool) -> int:
@@ -153,10 +153,9 @@ async def _wait(stopping: asyncio.Event, seconds: float) -> None:
 def recipe(settings: Settings) -> str:
     """How documents are made into passages: when this changes, the same document is ingested anew."""
     digest = hashlib.sha256(f"{settings.embedding_model}:{settings.embedding_dimensions}".encode())
-    detectors = (Path(__file__).parents[1] / "detectors").iterdir()
-    shaping = (Path(__file__).parent / name for name in _SHAPING)
-    for path in sorted([*shaping, *(path for path in detectors if path.suffix in (".py", ".toml"))]):
-        digest.update(path.read_bytes())
+    for pattern in _SHAPING:
+        for path in sorted(Path(__file__).parent.glob(pattern)):
+            digest.update(path.read_bytes())
     return f"sha256:{digest.hexdigest()}"
 
 
