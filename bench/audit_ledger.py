@@ -183,7 +183,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "bench")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "bench")
-    server = Postgres(new_folder())
+    server = Postgres(new_folder(), fsync="on")
     server.initialise()
     server.start()
     try:

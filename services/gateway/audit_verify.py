@@ -53,6 +53,7 @@ async def _verify(settings: Settings, key: AuditKey | None) -> Report:
     try:
         return await judge(database, archive, key or await signer.public_key())
     finally:
+        archive.close()
         await database.close()
 
 

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from botocore.exceptions import ClientError
 
-from services.gateway.adapters.aws import CONFIG, Calls, session
+from services.gateway.adapters.aws import Calls, s3
 from services.gateway.audit.head import PREFIX, StoredHead, name
 
 if TYPE_CHECKING:
@@ -42,9 +42,12 @@ class HeadArchive:
         """Every version of every head, by name: an overwritten or deleted one is still there to be seen."""
         return await self._calls(self._all_heads)
 
+    def close(self) -> None:
+        self._s3.close()
+
     @functools.cached_property
     def _s3(self) -> S3Client:
-        return session(self._region).client("s3", config=CONFIG)
+        return s3(self._region)
 
     def _put(self, object_name: str, content: bytes) -> bool:
         try:

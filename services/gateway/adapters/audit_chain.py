@@ -78,6 +78,8 @@ class AuditChain:
 
     async def close(self) -> None:
         """Finishes what was begun, ends the chain with a record and seals it."""
+        if self._closing:
+            return
         self._closing = True
         for task in self._tasks:
             task.cancel()

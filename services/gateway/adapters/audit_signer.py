@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key, load_pem_public_key
 
-from services.gateway.adapters.aws import CONFIG, Calls, session
+from services.gateway.adapters.aws import Calls, kms
 
 if TYPE_CHECKING:
     from mypy_boto3_kms.client import KMSClient
@@ -34,7 +34,7 @@ class KmsSigner:
 
     @functools.cached_property
     def _kms(self) -> KMSClient:
-        return session(self._region).client("kms", config=CONFIG)
+        return kms(self._region)
 
     def _sign(self, text: bytes) -> bytes:
         # RAW: KMS hashes the text (at most 4,096 bytes) itself. The signature is the same as for

@@ -137,36 +137,32 @@ class ChainWriter:
     async def _connect(self) -> None:
         connection = await self._database.dedicated(statement_timeout_ms=STATEMENT_TIMEOUT_MS)
         try:
-            resolved = await self._resume_or_begin(connection)
+            await self._resume_or_begin(connection)
         except BaseException as error:
             connection.terminate()
             if isinstance(error, DRIVER_ERRORS):
                 raise unavailable(error) from error
             raise
-        self._in_doubt = []
         self._lost.clear()
         self._connection = connection
         connection.add_termination_listener(self._lose)
         if connection.is_closed():
             self._lose(connection)
-        elif resolved:
-            await self.write(_withdrawals(resolved))
         self._committed()
 
-    async def _resume_or_begin(self, connection: Connection) -> list[Row]:
-        """Rows in doubt that turned out durable; none when a new chain was begun."""
+    async def _resume_or_begin(self, connection: Connection) -> None:
         async with asyncio.timeout(CONNECT_DEADLINE_S):
             await connection.execute("SET synchronous_commit = on")  # whatever the role's default is
-            resolved = await self._resume(connection)
-            if resolved is None:
+            chain = self._chain
+            resolved = None if chain is None else await self._resume(connection, chain)
+            self._in_doubt = []
+            if chain is None or resolved is None:
                 await self._begin(connection)
-            return resolved or []
+            elif resolved:
+                await self._withdraw(connection, chain, resolved)
 
-    async def _resume(self, connection: Connection) -> list[Row] | None:
+    async def _resume(self, connection: Connection, chain: OpenChain) -> list[Row] | None:
         """Takes the chain up again: the rows in doubt that turned out durable, or None to begin another."""
-        chain = self._chain
-        if chain is None:
-            return None
         if not await _lock(connection, chain.id):
             _logger.warning("chain %s is still locked by its old session: beginning another", chain.id)
             return None
@@ -185,6 +181,15 @@ class ChainWriter:
             return None
         chain.commit(self._in_doubt)
         return self._in_doubt
+
+    async def _withdraw(self, connection: Connection, chain: OpenChain, doubtful: Sequence[Row]) -> None:
+        """Closes intents that are durable although their callers were refused: nothing followed them."""
+        rows = _rows(chain, [_withdrawal(one) for one in doubtful if one.kind == INTENT])
+        if rows:
+            self._in_doubt = rows
+            await _insert(connection, chain.id, rows)
+            self._in_doubt = []
+            chain.commit(rows)
 
     async def _begin(self, connection: Connection) -> None:
         chain = OpenChain(uuid4(), NO_HASH, Frontier())
@@ -230,14 +235,6 @@ async def _lock(connection: Connection, chain: UUID) -> bool:
         await asyncio.sleep(LOCK_POLL_S)
 
 
-def _withdrawals(rows: Sequence[Row]) -> list[Entry]:
-    """Intents whose writing was reported as failed and that are durable all the same: nothing followed them."""
-    return [
-        entry(
-            "outcome",
-            doubtful.request_id,
-            {"outcome": "withdrawn", "cause": "the caller was refused: whether this intent was durable was in doubt"},
-        )
-        for doubtful in rows
-        if doubtful.kind == INTENT
-    ]
+def _withdrawal(intent: Row) -> Entry:
+    cause = "the caller was refused, because it was in doubt whether this intent was durable"
+    return entry("outcome", intent.request_id, {"outcome": "withdrawn", "cause": cause})

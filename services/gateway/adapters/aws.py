@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.gateway.exchange import Unavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_kms.client import KMSClient
+    from mypy_boto3_s3.client import S3Client
 
 CONFIG = Config(
     connect_timeout=2,
@@ -39,7 +45,21 @@ class Calls:
             raise Unavailable(self._stage, describe(error)) from error
 
 
-def session(region: str) -> boto3.Session:
+def kms(region: str) -> KMSClient:
+    with _making:
+        return _session(region).client("kms", config=CONFIG)
+
+
+def s3(region: str) -> S3Client:
+    with _making:
+        return _session(region).client("s3", config=CONFIG)
+
+
+_making = threading.Lock()  # clients may be shared by threads; making them may not
+
+
+@functools.cache
+def _session(region: str) -> boto3.Session:
     return boto3.Session(region_name=region)
 
 

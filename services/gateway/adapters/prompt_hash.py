@@ -14,7 +14,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from services.gateway.adapters.aws import CONFIG, Calls, session
+from services.gateway.adapters.aws import Calls, kms
 from services.gateway.exchange import Unavailable
 from services.gateway.settings import Settings
 
@@ -71,7 +71,7 @@ class PromptHash:
 
     @functools.cached_property
     def _kms(self) -> KMSClient:
-        return session(self._region).client("kms", config=CONFIG)
+        return kms(self._region)
 
     def _generate_mac(self) -> bytes:
         return self._kms.generate_mac(KeyId=self._key_arn, Message=LABEL, MacAlgorithm="HMAC_SHA_256")["Mac"]

@@ -92,11 +92,16 @@ class Server:
             return probe.connect_ex((HOST, self.port)) == 0
 
 
+@dataclass
 class Postgres(Server):
     """PostgreSQL with pgvector, with the roles that RDS has: an owner who is no superuser, and rds_iam."""
 
+    # A killed server process loses nothing without it, a machine would: tests kill processes.
+    fsync: str = "off"
+
     def command(self) -> list[str]:
         options = {
+            "fsync": self.fsync,
             "port": self.port,
             "listen_addresses": HOST,
             "unix_socket_directories": "",

@@ -1,0 +1,124 @@
+"""What a killed writer leaves behind is ended in order by the next one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import pytest
+
+from services.gateway.adapters.audit_chain import audit_chain
+from services.gateway.adapters.database import Database
+from services.gateway.audit.record import parse
+from services.gateway.exchange import AuditRecord
+from services.gateway.settings import Settings
+from tests.services.gateway.audit.conftest import Verifier
+from tests.services.gateway.real_parts import Postgres
+
+
+@pytest.fixture
+async def killed_writer(gateway_settings: Settings) -> None:
+    """A writer that was killed in the middle of its work."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.services.gateway.audit.writer_process",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONWARNINGS": "default"},
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    given = {
+        "port": gateway_settings.database.port,
+        "database": gateway_settings.database_name,
+        "audit_bucket": gateway_settings.audit_bucket,
+        "audit_signing_key_arn": gateway_settings.audit_signing_key_arn,
+    }
+    process.stdin.write(json.dumps(given).encode() + b"\n")
+    await process.stdin.drain()
+    assert await process.stdout.readline() == b"under load\n"
+    await asyncio.sleep(1.3)  # some of it under a head, some not
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+
+
+async def recovered(database: Database, chains: int) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            rows = await database.fetch("SELECT count(*) AS n FROM audit.chain WHERE closed_by IS NOT NULL")
+            if rows[0]["n"] == chains:
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.usefixtures("killed_writer")
+async def test_the_next_writer_says_which_outcomes_are_unknown_and_all_verifies(
+    gateway_settings: Settings, database: Database, verifier: Verifier
+) -> None:
+    chain = audit_chain(gateway_settings, database)
+    await chain.start()
+    await recovered(database, chains=1)
+    await chain.close()
+
+    verdict = await verifier()
+    assert verdict.code == 0, verdict.text
+    assert "0 intents without an outcome" in verdict.text
+    unknown = await database.fetch(
+        "SELECT request_id FROM audit.record WHERE record::json -> 'body' ->> 'outcome' = 'unknown'"
+    )
+    requests = [row["request_id"] for row in unknown]
+    assert "left-open" in requests
+    assert len(requests) == len(set(requests)) <= 21
+
+
+@pytest.mark.usefixtures("killed_writer")
+async def test_of_two_next_writers_one_recovers(
+    gateway_settings: Settings, database: Database, verifier: Verifier
+) -> None:
+    chains = [audit_chain(gateway_settings, database) for _ in range(2)]
+    await asyncio.gather(*(chain.start() for chain in chains))
+    await recovered(database, chains=1)
+    await asyncio.gather(*(chain.close() for chain in chains))
+
+    rows = await database.fetch("SELECT count(*) AS n FROM audit.record WHERE kind = 'recovery'")
+    assert rows[0]["n"] == 1
+    verdict = await verifier()
+    assert verdict.code == 0, verdict.text
+
+
+@pytest.mark.usefixtures("killed_writer")
+async def test_nobody_recovers_the_chain_of_a_living_writer(gateway_settings: Settings, database: Database) -> None:
+    first = audit_chain(gateway_settings, database)
+    await first.start()
+    await first.append(AuditRecord("intent", "in-flight", {}))
+    second = audit_chain(gateway_settings, database)
+    await second.start()
+    await recovered(database, chains=1)
+
+    await first.append(AuditRecord("outcome", "in-flight", {"outcome": "answered"}))
+    rows = await database.fetch("SELECT record FROM audit.record WHERE request_id = 'in-flight' ORDER BY seq")
+    assert [parse(row["record"]).body.get("outcome") for row in rows] == [None, "answered"]
+    await first.close()
+    await second.close()
+
+
+@pytest.mark.usefixtures("killed_writer")
+async def test_a_chain_that_was_changed_before_it_was_recovered_is_not_sealed(
+    gateway_settings: Settings, database: Database, postgres: Postgres, verifier: Verifier
+) -> None:
+    rows = await database.fetch("SELECT max(seq) AS seq FROM audit.record")
+    superuser = await postgres.superuser(gateway_settings.database_name)
+    await superuser.execute("UPDATE audit.record SET kind = 'x', record = ' ' || record WHERE seq = $1", rows[0]["seq"])
+    await superuser.close()
+    chain = audit_chain(gateway_settings, database)
+    await chain.start()
+    await recovered(database, chains=1)
+    await chain.close()
+
+    verdict = await verifier()
+    assert verdict.code == 1
+    assert f"seq {rows[0]['seq']}: was changed" in verdict.text
