@@ -116,7 +116,6 @@ def s3_endpoint_policy(account_id: str, region: str) -> str:
         allow(
             "OwnBuckets",
             [
-                "s3:DeleteObject",
                 "s3:GetObject",
                 "s3:GetObjectVersion",
                 "s3:ListBucket",

@@ -100,12 +100,14 @@ def test_a_tenants_data_key_opens_for_nobody_else(role: str, action: str, change
     assert not _allowed(WORKLOAD_POLICY, role, action, **{**TENANT, **changes})
 
 
-def test_heads_are_signed_by_the_gateway_with_one_algorithm() -> None:
+def test_heads_are_signed_by_whoever_keeps_a_chain_with_one_algorithm() -> None:
     policy = POLICIES[Purpose.AUDIT_SIGNING]
     right = {"kms:SigningAlgorithm": "ECDSA_SHA_384"}
 
     assert _allowed(policy, "llm-pipelines-prod-gateway", "kms:Sign", **right)
-    assert not _allowed(policy, "llm-pipelines-prod-gateway-ingest", "kms:Sign", **right)
+    assert _allowed(policy, "llm-pipelines-prod-gateway-ingest", "kms:Sign", **right)
+    assert not _allowed(policy, "llm-pipelines-prod-gateway", "kms:Sign")
+    assert not _allowed(policy, "llm-pipelines-prod-gateway-migrate", "kms:Sign", **right)
     assert not _allowed(policy, "llm-pipelines-prod-deployer", "kms:Sign", **right)
 
 
