@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -67,15 +68,20 @@ def _run(step: Step, place: str, console: Console) -> Row:
     return Row(step.name, True, outcome.figure, outcome.check, time.monotonic() - began)
 
 
-def table(title: str, rows: Sequence[Row]) -> Table:
-    """The final table: step, result, figure, seconds and the command that checks it."""
+def table(title: str, rows: Sequence[Row]) -> Group:
+    """The final table (step, result, figure, seconds) and, below it, how to check each row by hand."""
     drawn = Table(title=title, title_justify="left", show_lines=False)
-    drawn.add_column("step", no_wrap=True)
+    drawn.add_column("", justify="right")
+    drawn.add_column("step")
     drawn.add_column("result", no_wrap=True)
-    drawn.add_column("figure", ratio=2)
+    drawn.add_column("figure", ratio=1)
     drawn.add_column("s", justify="right", no_wrap=True)
-    drawn.add_column("check it by hand", ratio=2, overflow="fold")
-    for row in rows:
+    checks = Table(title="Check it by hand", title_justify="left", box=None, show_header=False)
+    checks.add_column("", justify="right")
+    checks.add_column("", overflow="fold", ratio=1)
+    for number, row in enumerate(rows, 1):
         result = "[green]held[/]" if row.held else "[red]FAILED[/]"
-        drawn.add_row(row.step, result, row.figure, f"{row.seconds:.1f}", row.check)
-    return drawn
+        drawn.add_row(str(number), row.step, result, escape(row.figure), f"{row.seconds:.1f}")
+        if row.check:
+            checks.add_row(str(number), escape(row.check))
+    return Group(drawn, checks)
