@@ -21,6 +21,7 @@ NAMED_OTHERWISE = {
     "s3:ListObjectVersions": {"s3:ListBucketVersions"},
     "s3:GetObject": {"s3:GetObject", "s3:GetObjectVersion"},
 }
+NO_REQUEST = ("close",)
 # Made without an SDK client: tokens of connections, and Bedrock over our own HTTP client.
 SIGNED_BY_HAND = {
     "rds-db:connect",
@@ -35,6 +36,8 @@ def _called() -> set[str]:
     found: set[str] = set()
     for path in ADAPTERS.rglob("*.py"):
         for service, paginated, called in SDK_CALL.findall(path.read_text(encoding="utf-8")):
+            if called in NO_REQUEST:
+                continue
             action = f"{service}:{''.join(part.title() for part in (paginated or called).split('_'))}"
             found |= NAMED_OTHERWISE.get(action, {action})
     return found
