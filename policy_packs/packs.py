@@ -30,6 +30,7 @@ BASELINE_SECURITY: Final[tuple[AnyRule, ...]] = (
     cloudwatch.LOG_GROUP_PROTECTED,
     ecs.HARDENED_CONTAINERS,
     iam.NAMED_PERMISSIONS,
+    iam.NARROW_ATTACHMENTS,
     iam.NO_STATIC_CREDENTIALS,
 )
 

@@ -71,16 +71,24 @@ class Statement:
                     return keys._child(name)
         return View(MISSING, f"{self.path}.Condition")
 
-    def has_condition(self, *keys: str) -> Truth:
-        """Whether any operator compares one of the keys; a key ending in / stands for every key below it."""
+    def has_other_conditions(self, key: str) -> Truth:
+        """Whether anything but this key decides too: a second condition narrows a Deny and leaves a way round it."""
         block = self.view.at("Condition")
         if block.is_unknown:
             return Truth.UNKNOWN
         operators = block.value if isinstance(block.value, dict) else {}
+        if UNKNOWN in operators.values():
+            return Truth.UNKNOWN
         names = [name.lower() for inner in operators.values() if isinstance(inner, dict) for name in inner]
-        if any(name == key.lower() for name in names for key in keys):
-            return Truth.YES
-        return Truth.UNKNOWN if UNKNOWN in operators.values() else Truth.NO
+        return Truth.of(names != [key.lower()])
+
+    def names_whole_service(self) -> Truth:
+        """Every action of a service, or everything but a list."""
+        action, not_action = self.view.at("Action"), self.view.at("NotAction")
+        return any_of(action.any(lambda one: one.matches(r"\*+|[^:]*:\*+")), not_action.is_given())
+
+    def names_every_resource(self) -> Truth:
+        return any_of(*(one.matches(r"\*+|arn:[^:]*(:[*]*){3}:\*+") for one in self.resources()))
 
 
 @dataclass(frozen=True, slots=True)

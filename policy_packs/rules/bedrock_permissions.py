@@ -12,7 +12,7 @@ from policy_packs.resource import Resource
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand, forbid
 from policy_packs.rules.ecs import TASK_DEFINITION, containers
 from policy_packs.rules.iam import ROLE_POLICY
-from policy_packs.tristate import Truth, all_of, any_of
+from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
 INVOKE: Final = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")  # Converse is authorised by them
@@ -27,7 +27,7 @@ OTHER_WAYS_IN: Final = (
 GUARDRAIL_KEY: Final = "bedrock:GuardrailIdentifier"
 _PINNED: Final = r"arn:[^:]*:bedrock:[^:]*:\d{12}:guardrail/[\w-]+:[1-9]\d*"
 _NAMED_MODEL: Final = (
-    r"arn:[^:*]+:bedrock:[^:*]*:[^:*]*:"
+    r"arn:[^:*?]+:bedrock:[^:*?]*:[^:*?]*:"
     r"(foundation-model|inference-profile|application-inference-profile|custom-model|provisioned-model|imported-model)"
     r"/[^*?]+"
 )
@@ -166,11 +166,9 @@ def _denied_unguarded(document: Document, model: View) -> Truth:
 
 
 def _denies_other_guardrails(statement: Statement) -> Truth:
-    """Only this condition: a second one would narrow the deny and leave a way round it."""
     values = statement.condition(GUARDRAIL_KEY, "StringNotEquals")
-    block = statement.view.at("Condition").value
-    alone = not isinstance(block, dict) or sum(len(keys) for keys in block.values() if isinstance(keys, dict)) <= 1
-    return all_of(values.is_given(), values.every(lambda one: one.matches(_PINNED)), Truth.of(alone))
+    alone = negate(statement.has_other_conditions(GUARDRAIL_KEY))
+    return all_of(values.is_given(), values.every(lambda one: one.matches(_PINNED)), alone)
 
 
 def _reaches(pattern: View, model: View) -> Truth:

@@ -9,7 +9,7 @@ from typing import Final
 from policy_packs.policy_document import IDENTITY_POLICY_TYPES, Statement, identity_documents
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Violation, forbid
-from policy_packs.tristate import Truth, all_of, any_of
+from policy_packs.tristate import Truth, all_of
 
 ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
 STATIC_CREDENTIAL_TYPES: Final = (
@@ -30,12 +30,7 @@ def _named_permissions(resource: Resource) -> Iterator[Outcome]:
 
 
 def _grants_everything(statement: Statement) -> Truth:
-    everything = any_of(*(one.equals("*") for one in statement.resources()))
-    whole_service = any_of(
-        statement.view.at("Action").any(lambda one: one.matches(r"\*|[\w-]+:\*")),
-        statement.view.at("NotAction").is_given(),
-    )
-    return all_of(statement.allows(), everything, whole_service)
+    return all_of(statement.allows(), statement.names_whole_service(), statement.names_every_resource())
 
 
 def _role_policy(**changes: object) -> Resource:
@@ -66,6 +61,7 @@ NAMED_PERMISSIONS = Rule(
     },
     breaks={
         "everything": _role_policy(Action="*", Resource="*"),
+        "everything, spelled out": _role_policy(Action="*:*", Resource="arn:aws:*:*:*:*"),
         "a whole service": _role_policy(Action="s3:*", Resource=["arn:aws:s3:::documents/*", "*"]),
         "everything but": _role_policy(Action=None, NotAction="iam:*", Resource="*"),
         "inline in the role": Resource.example(
@@ -73,6 +69,58 @@ NAMED_PERMISSIONS = Rule(
             {"inlinePolicies": [{"policy": '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'}]},
         ),
         "text that is no policy": Resource.example(ROLE_POLICY, {"policy": "allow everything"}),
+    },
+)
+
+
+ROLE: Final = "aws:iam/role:Role"
+ATTACHMENT: Final = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+_ATTACHMENT_TYPES: Final = (
+    ATTACHMENT,
+    "aws:iam/policyAttachment:PolicyAttachment",
+    "aws:iam/userPolicyAttachment:UserPolicyAttachment",
+    "aws:iam/groupPolicyAttachment:GroupPolicyAttachment",
+)
+# Policies that AWS writes, and widens whenever a service grows.
+_BROAD: Final = r"arn:[^:]*:iam::aws:policy/(.*/)?(AdministratorAccess.*|PowerUserAccess|.*FullAccess.*|.*Bedrock.*)"
+
+
+def _narrow_attachments(resource: Resource) -> Iterator[Outcome]:
+    attached = resource.at("managedPolicyArns" if resource.type == ROLE else "policyArn")
+    yield from forbid(attached.any(lambda one: one.matches(_BROAD)), "is a broad policy of AWS", attached)
+
+
+def _attached(policy: str) -> Resource:
+    return Resource.example(ATTACHMENT, {"role": "app", "policyArn": f"arn:aws:iam::aws:policy/{policy}"})
+
+
+NARROW_ATTACHMENTS = Rule(
+    name="iam-disallow-broad-managed-policies",
+    description="Nobody is given an administrator's, full-access or Bedrock policy of AWS: they name no resource.",
+    severity=Severity.CRITICAL,
+    controls=Controls(
+        soc2=("CC6.1", "CC6.3"),
+        iso27001_2022=("A.5.15", "A.5.18", "A.8.2"),
+        nist_800_53_r5=("AC-6", "AC-3"),
+        owasp_llm=("LLM03:2026", "LLM06:2026"),
+        atlas=("AML.T0012", "AML.T0034", "AML.M0019"),
+    ),
+    remediation="Write a policy that lists the actions the role calls and the ARNs it calls them on.",
+    checkov=("CKV_AWS_274", "CKV2_AWS_56"),
+    resource_types=(ROLE, *_ATTACHMENT_TYPES),
+    check=_narrow_attachments,
+    obeys={
+        "a policy of our own": Resource.example(ATTACHMENT, {"policyArn": "arn:aws:iam::111122223333:policy/app"}),
+        "a narrow one of AWS": _attached("service-role/AmazonECSTaskExecutionRolePolicy"),
+        "a role without any": Resource.example(ROLE, {}),
+    },
+    breaks={
+        "an administrator": _attached("AdministratorAccess"),
+        "full access to models": _attached("AmazonBedrockFullAccess"),
+        "less than full access to models, still to every one": _attached("AmazonBedrockLimitedAccess"),
+        "listed in the role": Resource.example(
+            ROLE, {"managedPolicyArns": ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}
+        ),
     },
 )
 

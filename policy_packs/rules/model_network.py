@@ -27,6 +27,7 @@ _WAYS_OUT: Final = (
     "aws:ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway",
     "aws:ec2/eip:Eip",
 )
+_POSITIVE: Final = ("StringEquals", "StringLike", "ArnEquals", "ArnLike", "ForAnyValue:StringLike")
 _CALLER_KEYS: Final = ("aws:PrincipalOrgID", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalOrgPaths")
 
 
@@ -57,15 +58,14 @@ def _judge_policy(document: Document) -> Iterator[Outcome]:
         allows = statement.allows()
         stranger = all_of(allows, statement.names_everybody(), negate(statement.has_condition(*_CALLER_KEYS)))
         yield from forbid(stranger, "allows callers it does not name", statement.view)
-        yield from forbid(all_of(allows, _is_sweeping(statement)), "allows every action or every model", statement.view)
+        yield from forbid(
+            all_of(allows, _is_sweeping(statement)), "allows every action, or models it does not name", statement.view
+        )
 
 
 def _is_sweeping(statement: Statement) -> Truth:
-    actions = statement.view.at("Action").any(lambda one: one.matches(r"\*|[\w-]+:\*"))
-    models = any_of(
-        *(one.matches(r"\*|.*(foundation-model|inference-profile|model)/\*") for one in statement.resources())
-    )
-    return any_of(actions, statement.view.at("NotAction").is_given(), models)
+    models = any_of(*(one.matches(r".*[*?].*") for one in statement.resources()))
+    return any_of(statement.names_whole_service(), models)
 
 
 _STATEMENT = {
@@ -114,8 +114,14 @@ SCOPED_ENDPOINT = Rule(
         "no private DNS: AWS's default": _endpoint(privateDnsEnabled=None),
         "no security group": _endpoint(securityGroupIds=[]),
         "any caller": _endpoint({"Condition": {}}),
+        "any caller but one": _endpoint({"Condition": {"StringNotEquals": {"aws:PrincipalAccount": "111122223333"}}}),
+        "any caller without an account": _endpoint(
+            {"Condition": {"StringEqualsIfExists": {"aws:PrincipalAccount": "111122223333"}}}
+        ),
+        "any caller by pattern": _endpoint({"Condition": {"StringLike": {"aws:PrincipalArn": "*"}}}),
         "any action": _endpoint({"Action": "bedrock:*"}),
         "any model": _endpoint({"Resource": "*"}),
+        "a family of models": _endpoint({"Resource": "arn:aws:bedrock:eu-west-1::foundation-model/amazon.*"}),
         "any foundation model": _endpoint({"Resource": "arn:aws:bedrock:eu-west-1::foundation-model/*"}),
     },
 )

@@ -9,7 +9,7 @@ from typing import Final
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
-from policy_packs.tristate import Truth, all_of, any_of
+from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
 BUCKET_TYPES: Final = ("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
@@ -74,6 +74,7 @@ def _denies_plain_http(statement: Statement) -> Truth:
         statement.names_everybody(),
         statement.covers_every("s3:GetObject", "s3:PutObject", "s3:ListBucket", "s3:DeleteObject"),
         statement.condition("aws:SecureTransport", "Bool").any(lambda one: one.equals("false", False)),
+        negate(statement.has_other_conditions("aws:SecureTransport")),
         any_of(*(one.matches(r"\*|arn:[^:]*:s3:::[^/]*(/\*|\*)") for one in statement.resources())),
     )
 
@@ -122,6 +123,9 @@ TLS_ONLY = Rule(
         "a deny for one role": _bucket_policy({**_DENY, "Principal": {"AWS": "arn:aws:iam::111122223333:role/reader"}}),
         "a deny of reading only": _bucket_policy({**_DENY, "Action": "s3:GetObject"}),
         "a deny that leaves out the objects": _bucket_policy({**_DENY, "Resource": "arn:aws:s3:::archive"}),
+        "a deny that a second condition narrows": _bucket_policy(
+            {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": "false", "aws:ViaAWSService": "true"}}}
+        ),
         "no policy text": Resource.example(POLICY, {"policy": "{"}),
     },
 )

@@ -133,6 +133,12 @@ MISTAKES: dict[str, tuple[str, Change]] = {
             policy='{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}',
         ),
     ),
+    "an administrator by AWS's own policy": (
+        "iam-disallow-broad-managed-policies",
+        with_resource(
+            "aws:iam/rolePolicyAttachment:RolePolicyAttachment", policyArn="arn:aws:iam::aws:policy/AdministratorAccess"
+        ),
+    ),
     "a user": ("iam-disallow-static-credentials", with_resource("aws:iam/user:User")),
     "any model": (
         "bedrock-invoke-require-named-model",

@@ -246,6 +246,7 @@ def test_the_rules_of_each_pack() -> None:
             "cloudwatch-log-group-require-key-and-retention",
             "ecs-task-definition-require-hardened-containers",
             "iam-policy-disallow-service-wide-allow",
+            "iam-disallow-broad-managed-policies",
             "iam-disallow-static-credentials",
         ],
         "llm-guardrails": [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from stacks.local import policy_report
-from stacks.local.policy_runs import RULES, Mode, Run, Target, own_targets
+from stacks.local.policy_runs import RULES, Fault, Mode, Run, Target, own_targets
 from stacks.local.policy_sarif import sarif
 
 # pulumi_aws warns about names of its own while it is imported.
@@ -56,6 +56,7 @@ aws.iam.RolePolicy("app", role=role.name, policy=json.dumps({
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Action": "bedrock:*", "Resource": "*"}],
 }))
+aws.iam.RolePolicyAttachment("all", role=role.name, policy_arn="arn:aws:iam::aws:policy/AmazonBedrockFullAccess")
 aws.iam.User("robot")
 aws.bedrock.Guardrail("soft", name="soft", blocked_input_messaging="no", blocked_outputs_messaging="no")
 """
@@ -71,6 +72,7 @@ REJECTED_BY = {
     "dns-firewall-require-block-and-fail-closed",
     "ec2-security-group-disallow-open-cidr",
     "ecs-task-definition-require-hardened-containers",
+    "iam-disallow-broad-managed-policies",
     "iam-disallow-static-credentials",
     "iam-policy-disallow-service-wide-allow",
     "kms-key-require-rotation",
@@ -153,9 +155,7 @@ def test_what_waits_although_everything_is_known_was_not_judged(tmp_path: Path) 
     assert policy_report.verdict([Run(waiting.target, Mode.KNOWN, waiting=faults)]) == 2
 
 
-def _faults(folder: Path) -> tuple[Any, ...]:
-    from stacks.local.policy_runs import Fault
-
+def _faults(folder: Path) -> tuple[Fault, ...]:
     return (Fault("baseline-security", "kms-key-require-rotation", "urn:key", f"{folder}/__main__.py:3", "not yet"),)
 
 
