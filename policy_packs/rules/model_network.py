@@ -56,11 +56,16 @@ def _judge_policy(document: Document) -> Iterator[Outcome]:
     yield from document.outcomes()
     for statement in document.statements:
         allows = statement.allows()
-        stranger = all_of(allows, statement.names_everybody(), negate(statement.has_condition(*_CALLER_KEYS)))
+        stranger = all_of(allows, statement.names_everybody(), negate(_names_callers(statement)))
         yield from forbid(stranger, "allows callers it does not name", statement.view)
-        yield from forbid(
-            all_of(allows, _is_sweeping(statement)), "allows every action, or models it does not name", statement.view
-        )
+        sweeping = all_of(allows, _is_sweeping(statement))
+        yield from forbid(sweeping, "allows every action, or models it does not name", statement.view)
+
+
+def _names_callers(statement: Statement) -> Truth:
+    """A positive comparison with real values: NotEquals and …IfExists let strangers through."""
+    given = [statement.condition(key, *_POSITIVE) for key in _CALLER_KEYS]
+    return any_of(*(all_of(one.is_given(), negate(one.any(lambda value: value.matches(r"\*+")))) for one in given))
 
 
 def _is_sweeping(statement: Statement) -> Truth:
