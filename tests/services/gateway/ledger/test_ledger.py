@@ -1,0 +1,225 @@
+"""Budgets hold exactly, for any number of requests and gateways at once, and nothing is spent twice or for free."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from services.gateway.adapters.database import Database, connect
+from services.gateway.adapters.ledger import Ledger
+from services.gateway.exchange import Denied, Reservation, Unavailable
+from tests.services.gateway.callers import caller, registration, role
+from tests.services.gateway.real_parts import Postgres, settings
+
+USER = "user:assistant:acme:https%3A//identity.example|alice"
+WORKLOAD = "workload:assistant"
+
+
+@pytest.fixture
+async def database(postgres: Postgres, database_name: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+    monkeypatch.setenv("GATEWAY_DATABASE_PASSWORD", "not asked for by this server")
+    database = connect(settings(postgres.port, database_name))
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def ledger(database: Database) -> AsyncIterator[Ledger]:
+    ledger = Ledger(database)
+    yield ledger
+    await ledger.close()
+
+
+@pytest.fixture
+async def owner(postgres: Postgres, database_name: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await postgres.superuser(database_name)
+    yield connection
+    await connection.close()
+
+
+async def budgets(owner: asyncpg.Connection) -> dict[str, tuple[Decimal | int, Decimal | int]]:
+    """What is spent and reserved, by scope."""
+    rows = await owner.fetch("SELECT scope, spent, reserved FROM ledger.budget")
+    return {row["scope"]: (row["spent"], row["reserved"]) for row in rows}
+
+
+async def reserve(
+    ledger: Ledger, usd: str, *, user: str = "alice", limit: str = "3", workload: str = "100"
+) -> Reservation:
+    budget = role(usd_per_day_user=limit, usd_per_day_workload=workload)
+    return await ledger.reserve(caller(user), registration(), budget, f"request-{uuid4()}", Decimal(usd))
+
+
+async def test_a_reservation_is_held_in_both_scopes_and_settled_to_what_was_used(
+    ledger: Ledger, owner: asyncpg.Connection
+) -> None:
+    reservation = await reserve(ledger, "2")
+    assert await budgets(owner) == {USER: (0, 2), WORKLOAD: (0, 2)}
+
+    await ledger.settle(reservation, Decimal("0.5"))
+    assert await budgets(owner) == {USER: (Decimal("0.5"), 0), WORKLOAD: (Decimal("0.5"), 0)}
+
+
+async def test_settling_twice_books_once(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    reservation = await reserve(ledger, "2")
+
+    await asyncio.gather(*(ledger.settle(reservation, Decimal(1)) for _ in range(5)))
+    await ledger.settle(reservation, Decimal(2))
+    assert await budgets(owner) == {USER: (1, 0), WORKLOAD: (1, 0)}
+
+
+async def test_settling_to_nothing_gives_the_money_back(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    await ledger.settle(await reserve(ledger, "3"), Decimal(0))
+
+    assert await budgets(owner) == {USER: (0, 0), WORKLOAD: (0, 0)}
+    await reserve(ledger, "3")
+
+
+async def test_of_200_requests_at_once_a_budget_for_3_admits_3(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    results = await asyncio.gather(*(reserve(ledger, "1") for _ in range(200)), return_exceptions=True)
+
+    assert sum(isinstance(result, Reservation) for result in results) == 3
+    refusals = [result for result in results if isinstance(result, Denied)]
+    assert len(refusals) == 197
+    assert {(one.status, one.code, one.retryable) for one in refusals} == {(429, "insufficient_quota", False)}
+    assert await budgets(owner) == {USER: (0, 3), WORKLOAD: (0, 3)}
+
+
+async def test_of_200_requests_in_two_processes_a_budget_for_3_admits_3(
+    postgres: Postgres, database_name: str, owner: asyncpg.Connection
+) -> None:
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.services.gateway.ledger.reserving_process",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env={**os.environ, "GATEWAY_DATABASE_PASSWORD": "-", "PYTHONWARNINGS": "default"},
+        )
+        for _ in range(2)
+    ]
+    given = json.dumps({"port": postgres.port, "database": database_name, "requests": 100}).encode() + b"\n"
+    for process in processes:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+    answers = await asyncio.gather(*(process.communicate(given) for process in processes))
+
+    assert sum(int(out) for out, _ in answers) == 3
+    assert await budgets(owner) == {USER: (0, 3), WORKLOAD: (0, 3)}
+
+
+async def test_the_budget_of_the_workload_holds_over_its_users(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    requests = (reserve(ledger, "1", user=f"user-{number}", workload="3") for number in range(20))
+    results = await asyncio.gather(*requests, return_exceptions=True)
+
+    assert sum(isinstance(result, Reservation) for result in results) == 3
+    assert all("workload" in result.public for result in results if isinstance(result, Denied))
+    held = await budgets(owner)
+    assert held[WORKLOAD] == (0, 3)
+    # All or nothing: whom the workload's budget refused has nothing reserved in his own.
+    assert sum(reserved for scope, (_, reserved) in held.items() if scope != WORKLOAD) == 3
+
+
+async def test_money_that_was_spent_stays_spent(ledger: Ledger) -> None:
+    for _ in range(3):
+        await ledger.settle(await reserve(ledger, "1"), Decimal(1))
+
+    with pytest.raises(Denied, match="do not fit"):
+        await reserve(ledger, "0.000000001")
+
+
+async def test_costs_are_rounded_up(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    reservation = await reserve(ledger, "0.0000000001")
+    assert reservation.usd == Decimal("0.000000001")
+
+    await ledger.settle(reservation, Decimal("0.0000000011"))
+    assert (await budgets(owner))[USER] == (Decimal("0.000000002"), 0)
+
+
+@pytest.mark.parametrize("usd", ["-1", "NaN", "Infinity", "1000000000000"])
+async def test_a_cost_that_is_none_is_refused(ledger: Ledger, usd: str) -> None:
+    with pytest.raises(Unavailable, match="from 0 to"):
+        await reserve(ledger, usd)
+
+
+async def test_callers_whose_names_look_alike_have_budgets_of_their_own(ledger: Ledger) -> None:
+    await reserve(ledger, "3", user="a|b")
+    await reserve(ledger, "3", user="a%7Cb")
+
+    with pytest.raises(Denied):
+        await reserve(ledger, "3", user="a|b")
+
+
+async def test_a_reservation_nobody_settled_counts_as_spent(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    lost = await reserve(ledger, "2")
+    await owner.execute("UPDATE ledger.reservation SET created_at = created_at - interval '16 minutes'")
+    fresh = await reserve(ledger, "1")
+
+    assert await ledger.sweep() == 1
+    assert (await budgets(owner))[USER] == (2, 1)
+    await ledger.settle(lost, Decimal(0))  # too late: the worst case has been booked
+    await ledger.settle(fresh, Decimal(0))
+    assert (await budgets(owner))[USER] == (2, 0)
+
+
+async def test_a_young_reservation_is_not_swept(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    await reserve(ledger, "2")
+
+    assert await ledger.sweep() == 0
+    assert (await budgets(owner))[USER] == (0, 2)
+
+
+async def test_a_caller_who_goes_away_while_reserving_leaves_nothing_behind(
+    ledger: Ledger, owner: asyncpg.Connection
+) -> None:
+    await reserve(ledger, "1")  # connected
+    leaving = asyncio.create_task(reserve(ledger, "2"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    await asyncio.wait([leaving])
+
+    await ledger.settle(await reserve(ledger, "0"), Decimal(0))
+    assert (await budgets(owner))[USER] == (0, 1)
+
+
+async def test_without_the_database_there_is_no_money_and_nothing_is_lost(
+    ledger: Ledger, owner: asyncpg.Connection, postgres: Postgres, database_name: str
+) -> None:
+    reservation = await reserve(ledger, "1")
+    await owner.execute("CHECKPOINT")
+    postgres.stop()
+    try:
+        with pytest.raises(Unavailable):
+            await reserve(ledger, "1")
+        with pytest.raises(Unavailable):
+            await ledger.settle(reservation, Decimal("0.25"))
+    finally:
+        postgres.start()
+
+    # The failed settlement is made up for with the next group; the failed reservation left nothing.
+    await ledger.settle(await reserve(ledger, "1"), Decimal(1))
+    again = await postgres.superuser(database_name)
+    try:
+        assert (await budgets(again))[USER] == (Decimal("1.25"), 0)
+    finally:
+        await again.close()
+
+
+async def test_the_gateway_cannot_reach_the_tables_of_the_ledger(database: Database) -> None:
+    for statement in (
+        "UPDATE ledger.budget SET spent = 0",
+        "DELETE FROM ledger.reservation",
+        "SELECT * FROM ledger.budget",
+        "SELECT ledger.finish('{}', '{}', 'settled')",
+    ):
+        with pytest.raises(Unavailable, match="InsufficientPrivilege"):
+            await database.fetch(statement)

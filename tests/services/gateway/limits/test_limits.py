@@ -1,0 +1,195 @@
+"""Limits hold exactly under concurrency, and a Valkey that fails is never a free pass."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import time
+
+import pytest
+
+from services.gateway.adapters.limits import ValkeyLimits, keys
+from services.gateway.exchange import Denied, Lease, Role, Unavailable, Usage
+from tests.services.gateway.callers import caller, registration, role
+from tests.services.gateway.real_parts import Valkey, settings
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def someone() -> str:
+    """A caller nobody else in these tests is: limits of one test do not meet those of another."""
+    return f"user-{next(_numbers)}"
+
+
+async def acquire(limits: ValkeyLimits, who: str, role_: Role, *, tokens: tuple[int, int] = (1, 1)) -> Lease:
+    return await limits.acquire(caller(who), registration(), role_, input_tokens=tokens[0], output_tokens=tokens[1])
+
+
+async def admitted(limits: ValkeyLimits, who: str, role_: Role, requests: int, tokens: tuple[int, int] = (1, 1)) -> int:
+    results = await asyncio.gather(
+        *(acquire(limits, who, role_, tokens=tokens) for _ in range(requests)), return_exceptions=True
+    )
+    assert {type(result) for result in results} <= {Lease, Denied}
+    return sum(isinstance(result, Lease) for result in results)
+
+
+@pytest.mark.parametrize(
+    ("role_", "tokens"),
+    [
+        (role(requests_per_minute=7), (1, 1)),
+        (role(input_tokens_per_minute=77), (11, 1)),
+        (role(output_tokens_per_minute=79), (1, 11)),
+        (role(concurrent_requests_max=7), (1, 1)),
+    ],
+    ids=["requests", "input tokens", "output tokens", "concurrency"],
+)
+async def test_of_100_requests_at_once_exactly_those_within_the_limit_are_admitted(
+    limits: ValkeyLimits, someone: str, role_: Role, tokens: tuple[int, int]
+) -> None:
+    assert await admitted(limits, someone, role_, 100, tokens) == 7
+
+
+async def test_two_gateways_share_one_limit(limits: ValkeyLimits, valkey: Valkey, someone: str) -> None:
+    second = ValkeyLimits(settings(1, "unused", valkey_port=valkey.port))
+    counts = await asyncio.gather(
+        *(admitted(one, someone, role(requests_per_minute=9), 50) for one in (limits, second))
+    )
+    await second.close()
+
+    assert sum(counts) == 9
+
+
+async def test_a_refusal_says_what_was_over_and_when_to_come_back(limits: ValkeyLimits, someone: str) -> None:
+    await acquire(limits, someone, role(requests_per_minute=1))
+
+    with pytest.raises(Denied) as refused:
+        await acquire(limits, someone, role(requests_per_minute=1))
+    error = refused.value
+    assert (error.status, error.code, error.retryable) == (429, "rate_limit_exceeded", None)
+    assert error.retry_after_s in (59, 60)
+    assert "1 requests a minute" in error.public
+
+
+async def test_what_was_refused_was_not_charged(limits: ValkeyLimits, someone: str) -> None:
+    tight = role(requests_per_minute=100, output_tokens_per_minute=10)
+    assert await admitted(limits, someone, tight, 30, (1, 10)) == 1
+
+    # 29 refusals later all other requests of the minute are still there.
+    assert await admitted(limits, someone, role(requests_per_minute=100), 150) == 99
+
+
+async def test_a_request_above_the_whole_limit_is_told_not_to_come_back(limits: ValkeyLimits, someone: str) -> None:
+    with pytest.raises(Denied) as refused:
+        await acquire(limits, someone, role(input_tokens_per_minute=10), tokens=(11, 1))
+
+    assert (refused.value.retry_after_s, refused.value.retryable) == (None, False)
+
+
+async def test_a_limit_comes_back_with_time(limits: ValkeyLimits, someone: str) -> None:
+    fast = role(requests_per_minute=600)  # ten a second
+    assert await admitted(limits, someone, fast, 700) >= 600
+
+    await asyncio.sleep(0.35)
+    assert 3 <= await admitted(limits, someone, fast, 50) <= 20
+
+
+async def test_releasing_frees_the_place(limits: ValkeyLimits, someone: str) -> None:
+    one = role(concurrent_requests_max=1)
+    lease = await acquire(limits, someone, one)
+    with pytest.raises(Denied, match="concurrent"):
+        await acquire(limits, someone, one)
+
+    await limits.release(lease, None)
+    assert isinstance(await acquire(limits, someone, one), Lease)
+
+
+async def test_releasing_gives_back_tokens_that_were_not_used_once(limits: ValkeyLimits, someone: str) -> None:
+    tight = role(output_tokens_per_minute=100)
+    lease = await acquire(limits, someone, tight, tokens=(1, 100))
+    await limits.release(lease, Usage(1, 40))
+    await limits.release(lease, Usage(1, 0))
+
+    assert await admitted(limits, someone, tight, 20, (1, 10)) == 6
+
+
+async def test_releasing_charges_tokens_used_beyond_the_advance(limits: ValkeyLimits, someone: str) -> None:
+    tight = role(output_tokens_per_minute=100)
+    await limits.release(await acquire(limits, someone, tight, tokens=(1, 10)), Usage(1, 70))
+
+    assert await admitted(limits, someone, tight, 20, (1, 10)) == 3
+
+
+async def test_releasing_without_usage_keeps_the_advance(limits: ValkeyLimits, someone: str) -> None:
+    tight = role(output_tokens_per_minute=100)
+    await limits.release(await acquire(limits, someone, tight, tokens=(1, 60)), None)
+
+    assert await admitted(limits, someone, tight, 20, (1, 10)) == 4
+
+
+async def test_nobody_shares_limits_with_another_tenant_role_workload_or_user(
+    limits: ValkeyLimits, someone: str
+) -> None:
+    one, other = role(requests_per_minute=1), role(name="support", requests_per_minute=1)
+    callers = [
+        (caller(someone), registration(), one),
+        (caller(someone, "globex"), registration(), one),
+        (caller(someone), registration("another"), one),
+        (caller(someone), registration(), other),
+        (caller(f"{someone}-2"), registration(), one),
+    ]
+    for who, what, as_role in callers:
+        lease = await limits.acquire(who, what, as_role, input_tokens=1, output_tokens=1)
+        assert isinstance(lease, Lease)
+
+    assert len({keys(*one_) for one_ in callers}) == len(callers)
+    assert all(someone not in key for one_ in callers for key in keys(*one_))
+
+
+async def test_a_restarted_valkey_is_used_again_without_help(
+    limits: ValkeyLimits, valkey: Valkey, someone: str
+) -> None:
+    await acquire(limits, someone, role())
+    valkey.stop(signal.SIGKILL)
+    try:
+        with pytest.raises(Unavailable):
+            await acquire(limits, someone, role())
+    finally:
+        valkey.start()
+
+    healed_within_s = 5
+    began = time.monotonic()
+    while True:
+        try:
+            await acquire(limits, someone, role())
+            break
+        except Unavailable:
+            assert time.monotonic() - began < healed_within_s
+            await asyncio.sleep(0.05)
+
+
+async def test_a_valkey_that_hangs_costs_next_to_no_time(limits: ValkeyLimits, valkey: Valkey, someone: str) -> None:
+    valkey.freeze()
+    try:
+        waited: list[float] = []
+        for _ in range(10):
+            began = time.monotonic()
+            with pytest.raises(Unavailable):
+                await acquire(limits, someone, role())
+            waited.append(time.monotonic() - began)
+    finally:
+        valkey.thaw()
+
+    assert max(waited) < 0.5
+    assert sorted(waited)[5] < 0.02, "the breaker answers at once"
+
+
+async def test_while_valkey_is_down_it_is_not_ready(limits: ValkeyLimits, valkey: Valkey) -> None:
+    await limits.ready()
+    valkey.stop(signal.SIGKILL)
+    try:
+        with pytest.raises(Unavailable):
+            await limits.ready()
+    finally:
+        valkey.start()
