@@ -62,7 +62,7 @@ class S3Registrations:
         self._s3: S3Client = session.client("s3", config=_CONFIG)
         self._kms: KMSClient = session.client("kms", config=_CONFIG)
         self._loaded: dict[str, tuple[str, Registration]] = {}  # workload → ETag, registration
-        self._refused: dict[str, str] = {}  # workload → ETag of what did not hold
+        self._alarmed: dict[str, str] = {}  # workload → ETag of what did not hold
         self._by_workload: Mapping[str, Registration] = {}
         self._polling: asyncio.Task[None] | None = None
         self.refused = 0
@@ -110,7 +110,7 @@ class S3Registrations:
         listed = dict(self._listed())
         for workload, tag in listed.items():
             known = self._loaded.get(workload)
-            if (known is None or known[0] != tag) and self._refused.get(workload) != tag:
+            if known is None or known[0] != tag:
                 self._load(workload, tag)
         for workload in set(self._loaded) - set(listed):
             del self._loaded[workload]  # withdrawn
@@ -129,13 +129,20 @@ class S3Registrations:
             document = self._verified(workload, self._object(f"{PREFIX}{workload}.json"))
             registration = read(document, workload, self._source.environment, self._object)
         except RegistrationError as error:
-            self._refused[workload] = tag
+            self._alarm(workload, tag, str(error))
+        except ClientError as error:  # of this workload's objects only: the others are none the worse for it
+            self._alarm(workload, tag, f"AWS: {error.response.get('Error', {}).get('Code', 'unknown')}")
+        else:
+            self._loaded[workload] = (tag, registration)
+            self._alarmed.pop(workload, None)
+            log.info("registration loaded", extra={"workload": workload, "digest": registration.digest})
+
+    def _alarm(self, workload: str, tag: str, reason: str) -> None:
+        """Once for each content: it is tried again with every poll, should the fault be ours."""
+        if self._alarmed.get(workload) != tag:
+            self._alarmed[workload] = tag
             self.refused += 1
-            log.error("registration refused", extra={"workload": workload, "reason": str(error)})  # noqa: TRY400
-            return
-        self._loaded[workload] = (tag, registration)
-        self._refused.pop(workload, None)
-        log.info("registration loaded", extra={"workload": workload, "digest": registration.digest})
+            log.error("registration refused", extra={"workload": workload, "reason": reason})
 
     def _object(self, key: str) -> bytes:
         try:
