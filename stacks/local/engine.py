@@ -6,6 +6,7 @@ each run starts from nothing. Production is `pulumi up`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,12 +15,14 @@ from pulumi.provider.experimental.provider import Provider
 from stacks.local.engine_backend import Checked, Invented, Scope
 from stacks.local.engine_graph import UNKNOWN, Deployment, EngineError, Finding, Json, Resource
 from stacks.local.engine_packs import Pack, Packs, opened
-from stacks.local.engine_program import Transport, failure_line, run_program
+from stacks.local.engine_program import Transport, abandoned_coroutines, failure_line, run_program
 from stacks.local.engine_project import Project, load_project
 from stacks.local.engine_provider import ProviderBackend
 from stacks.local.monitor import EngineLog, Monitor, Rejected
 
 __all__ = ["UNKNOWN", "Deployment", "EngineError", "Finding", "Pack", "Resource", "destroy", "run"]
+
+_log = logging.getLogger(__name__)
 
 
 def run(
@@ -51,18 +54,32 @@ def run(
 
 def _completed(project: Project, monitor: Monitor, log: EngineLog, *, preview: bool, transport: Transport) -> bool:
     """True when the program ran to its end, False when a pack stopped it."""
+    # Raised out here, free of the frames of the run: they would keep its futures alive into the next.
+    with abandoned_coroutines():
+        refusal = _refused(project, monitor, log, preview=preview, transport=transport)
+    if isinstance(refusal, EngineError):
+        raise refusal
+    return refusal is None
+
+
+def _refused(
+    project: Project, monitor: Monitor, log: EngineLog, *, preview: bool, transport: Transport
+) -> EngineError | Rejected | None:
     try:
         run_program(project, monitor, log, preview=preview, transport=transport)
-    except Exception as error:
-        if isinstance(monitor.failure, Rejected):
-            return False
-        if isinstance(monitor.failure, EngineError):
-            raise monitor.failure from None
-        if isinstance(error, EngineError):
-            raise
-        where = failure_line(error, project.program)
-        raise EngineError(f"{where}: {type(error).__name__}: {str(error).strip()}") from error
-    return True
+    except Exception as error:  # noqa: BLE001 - whatever the program raises becomes one sentence
+        _log.debug("the program failed", exc_info=error)
+        return _refusal(monitor.failure or error, project)
+    return None
+
+
+def _refusal(cause: Exception, project: Project) -> EngineError | Rejected:
+    if isinstance(cause, Rejected):
+        return Rejected(*cause.args)
+    if isinstance(cause, EngineError):
+        return EngineError(str(cause))
+    where = failure_line(cause, project.program)
+    return EngineError(f"{where}: {type(cause).__name__}: {str(cause).strip()}")
 
 
 def _deployment(project: Project, monitor: Monitor, judge: Packs, log: EngineLog, *, preview: bool) -> Deployment:

@@ -67,9 +67,8 @@ class Analyzer(Protocol):
 class Packs:
     """All packs of one run, open. `findings` grows as resources are registered."""
 
-    def __init__(self, analyzers: Sequence[tuple[str, Analyzer]], *, preview: bool, stop_at_mandatory: bool) -> None:
+    def __init__(self, analyzers: Sequence[tuple[str, Analyzer]], *, stop_at_mandatory: bool) -> None:
         self._analyzers = analyzers
-        self._preview = preview
         self._stop_at_mandatory = stop_at_mandatory
         self.findings: list[Finding] = []
 
@@ -183,7 +182,7 @@ def opened(packs: Sequence[Pack], project: Project, *, preview: bool, stop_at_ma
             analyzer = stack.enter_context(start(pack, project, preview=preview))
             _configure(pack, analyzer, project, preview=preview)
             analyzers.append((str(pack.path / "__main__.py"), analyzer))
-        yield Packs(analyzers, preview=preview, stop_at_mandatory=stop_at_mandatory)
+        yield Packs(analyzers, stop_at_mandatory=stop_at_mandatory)
 
 
 @contextmanager
@@ -267,6 +266,8 @@ def _servicer(pack: Pack) -> Any:
             runpy.run_path(str(pack.path.resolve()), run_name="__main__")
         except _Served as end:
             return end.servicer
+        except Exception as error:
+            raise EngineError(f"{pack.path / '__main__.py'}:1: the pack did not start: {error!r}") from error
     raise EngineError(f"{pack.path / '__main__.py'}:1: the pack made no PolicyPack")
 
 

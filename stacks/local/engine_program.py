@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import importlib
 import linecache
 import logging
@@ -17,6 +18,7 @@ import runpy
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Coroutine, Iterator
 from concurrent import futures
 from contextlib import contextmanager
@@ -65,6 +67,15 @@ def run_program(project: Project, monitor: Any, engine: Engine, *, preview: bool
         thread.join()
     if failure:
         raise failure[0]
+
+
+@contextmanager
+def abandoned_coroutines() -> Iterator[None]:
+    """Around a run: the SDK never awaits what a failed program left half done, and that is no news."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="coroutine .* was never awaited", category=RuntimeWarning)
+        yield
+        gc.collect(0)
 
 
 def _run_on_new_loop(project: Project, monitor: Any, engine: Any, *, preview: bool) -> None:
@@ -152,7 +163,10 @@ def _surroundings(project: Project) -> Iterator[None]:
     linecache.checkcache()
     importlib.invalidate_caches()
     try:
-        yield
+        with warnings.catch_warnings():
+            # Importing the SDK warns of classes that it keeps for older programs; using one is logged.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
+            yield
     finally:
         os.chdir(folder)
         sys.path[:] = path
@@ -187,4 +201,4 @@ def _served(monitor: Any, engine: Any, transport: Transport) -> Iterator[tuple[A
     try:
         yield address, address
     finally:
-        server.stop(grace=None).wait()
+        server.stop(grace=1).wait()

@@ -17,6 +17,7 @@ import inspect
 import json
 import types
 import typing
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +27,7 @@ from typing import Any
 import pulumi
 from pulumi import _types
 
+from stacks.local import schema_enums
 from stacks.local.engine_graph import UNKNOWN, EngineError, Json
 from stacks.local.engine_values import is_asset
 
@@ -54,7 +56,7 @@ class Shape:
 
 
 @functools.cache
-def _tokens(package: str) -> Mapping[str, tuple[str, str]]:
+def tokens(package: str) -> Mapping[str, tuple[str, str]]:
     """Every resource token of an installed SDK → its module and class, from the SDK's registration call."""
     spec = importlib.util.find_spec(f"pulumi_{package.replace('-', '_')}")
     if spec is None or spec.origin is None:
@@ -73,10 +75,13 @@ def resource_class(token: str) -> type[pulumi.Resource] | None:
     if token.startswith("pulumi:providers:"):
         module, name = f"pulumi_{token.rsplit(':', 1)[1].replace('-', '_')}", "Provider"
     else:
-        module, name = _tokens(token.split(":", 1)[0]).get(token, ("", ""))
+        module, name = tokens(token.split(":", 1)[0]).get(token, ("", ""))
     if not module or importlib.util.find_spec(module.split(".")[0]) is None:
         return None
-    found: type[pulumi.Resource] = getattr(importlib.import_module(module), name)
+    with warnings.catch_warnings():
+        # Importing a service warns of the classes that it keeps for older programs.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        found: type[pulumi.Resource] = getattr(importlib.import_module(module), name)
     return found
 
 
@@ -118,7 +123,8 @@ def _hints(cls: Any) -> dict[str, Any]:
 
 def problems(token: str, inputs: Mapping[str, Json]) -> list[Problem]:
     """Everything in `inputs` that the schema of `token` does not allow."""
-    return list(_object_problems("", input_shape(token), inputs))
+    found = list(_object_problems("", input_shape(token), inputs))
+    return found + [Problem(path, sentence) for path, sentence in schema_enums.wrong_values(token, inputs)]
 
 
 def _object_problems(path: str, shape: Shape, value: Mapping[str, Json]) -> Iterator[Problem]:
@@ -177,7 +183,7 @@ def _is_closed_enum(choice: Any) -> bool:
 
 def _choice_problems(path: str, choice: Any, value: Json) -> Iterator[Problem]:
     origin = typing.get_origin(choice)
-    if inspect.isclass(choice) and _types.is_input_type(choice):
+    if _is_object(choice):
         if isinstance(value, dict):
             yield from _object_problems(path, _shape(choice), value)
         else:
@@ -188,6 +194,10 @@ def _choice_problems(path: str, choice: Any, value: Json) -> Iterator[Problem]:
         yield from _map_problems(path, typing.get_args(choice), value)
     else:
         yield from _scalar_problems(path, choice, value)
+
+
+def _is_object(choice: Any) -> bool:
+    return inspect.isclass(choice) and _types.is_input_type(choice)
 
 
 def _list_problems(path: str, arguments: tuple[Any, ...], value: Json) -> Iterator[Problem]:

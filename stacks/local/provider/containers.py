@@ -27,9 +27,6 @@ from stacks.local.provider.aws_calls import Aws
 from stacks.local.provider.container_credentials import CREDENTIALS_FILE, Grant, add_grant, answers
 from stacks.local.provider.parts_of import Parts
 
-# The entry point of an image → how the same program starts from the working tree.
-ENTRY_POINTS = {"gateway": (sys.executable, "-m", "services.gateway")}
-
 _SECRET = re.compile(r"^(arn:[^:]+:secretsmanager:[^:]+:\d+:secret:[^:]+)(?::([^:]*):([^:]*):([^:]*))?$")
 _START_TIMEOUT_S = 10.0
 _RECORD_VERSION = "task"
@@ -114,16 +111,16 @@ def _launch(aws: Aws, definition: str) -> tuple[Launch, int]:
         **_credentials(aws, found),
     }
     ports = [one["containerPort"] for one in container.get("portMappings", [])]
-    return Launch(_command(container), environment), ports[0] if ports else 0
+    return Launch(_command(container, _parts(aws).entry_points), environment), ports[0] if ports else 0
 
 
-def _command(container: Mapping[str, Json]) -> tuple[str, ...]:
+def _command(container: Mapping[str, Json], entry_points: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     words: list[str] = [*(container.get("entryPoint") or []), *(container.get("command") or [])]
     entry = words[0] if words else ""
-    if entry not in ENTRY_POINTS:
-        known = ", ".join(ENTRY_POINTS)
+    if entry not in entry_points:
+        known = ", ".join(entry_points)
         raise TaskFailed(f"container {container['name']!r}: no local program stands for {entry!r} (known: {known})")
-    return (*ENTRY_POINTS[entry], *words[1:])
+    return (*entry_points[entry], *words[1:])
 
 
 def resolve_secret(aws: Aws, value_from: str) -> str:

@@ -49,7 +49,7 @@ class MotoProvider(api.Provider):
         deployer_role: str = "",
         break_glass_role: str = "",
     ) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._parts = parts
         self._invents = invents
         self._starts_services = starts_services and parts is not None
@@ -62,7 +62,7 @@ class MotoProvider(api.Provider):
         return self._aws_as(self._deployer_role, scope)
 
     def _aws_as(self, role: str, scope: Scope) -> Aws:
-        return Aws(self._endpoint, scope.region, self._parts, self._starts_services, role)
+        return Aws(self.endpoint, scope.region, self._parts, self._starts_services, role)
 
     # --- what the local platform asks beside the protocol
 

@@ -47,7 +47,7 @@ BACKED: dict[str, Kind] = dict(elasticache.BACKED_KINDS)
 RECORDED: dict[str, tuple[tuple[str, ...], str]] = {
     "aws:bedrock/guardrail:Guardrail": (("guardrailId", "guardrailArn"), "moto has no guardrails"),
     "aws:bedrock/guardrailVersion:GuardrailVersion": (("version",), "moto has no guardrails"),
-    "aws:bedrock/inferenceProfile:InferenceProfile": (("arn", "identifier"), "moto has no inference profiles"),
+    "aws:bedrock/inferenceProfile:InferenceProfile": (("arn",), "moto has no inference profiles"),
     "aws:ec2/vpcBlockPublicAccessOptions:VpcBlockPublicAccessOptions": ((), "moto has no such setting"),
     "aws:elasticache/serverlessCache:ServerlessCache": (("arn",), "moto has no serverless caches"),
     "aws:elasticache/userGroup:UserGroup": (("arn",), "moto has no user groups"),
