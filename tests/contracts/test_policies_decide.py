@@ -148,6 +148,7 @@ def on_evidence(p: Policies, principal: str, action: str, key: str = "heads/1.js
 
 BUCKETS_ALLOW: dict[str, Ask] = {
     "TLS 1.3 with the right key": write_head,
+    "ingestion seals a chain of its own": lambda p: write_head(p, role="gateway-ingest"),
     "no encryption header: the bucket's default applies": lambda p: write_head(p, sse=None, key=None),
     "log delivery from our account": deliver,
     "the gateway reads what it sealed": lambda p: p.decide(
@@ -178,7 +179,7 @@ BUCKETS_DENY: dict[str, Ask] = {
     "another key": lambda p: write_head(p, key=p.key("content")),
     "S3's own key": lambda p: write_head(p, sse="AES256", key=None),
     "a head written over another": lambda p: write_head(p, fresh=False),
-    "a head written by ingestion": lambda p: write_head(p, role="gateway-ingest"),
+    "a head written by migration, whatever it may": lambda p: on_evidence(p, p.role("gateway-migrate"), "s3:PutObject"),
     "a head written by an administrator": lambda p: on_evidence(p, person(p, "deployer"), "s3:PutObject"),
     "a sealed version deleted by the gateway": lambda p: on_evidence(p, p.role("gateway"), "s3:DeleteObjectVersion"),
     "a sealed version deleted by the deployer": lambda p: on_evidence(
@@ -264,8 +265,9 @@ def tenant(
     return use_key(p, p.role(role), action, "workload", context)
 
 
-def sign(p: Policies, role: str, algorithm: str = "ECDSA_SHA_384") -> Decision:
-    return use_key(p, p.role(role), "kms:Sign", "audit-signing", algorithm=algorithm)
+def sign(p: Policies, role: str, algorithm: str = "ECDSA_SHA_384", *, any_identity: bool = False) -> Decision:
+    caller = p.role(role)
+    return use_key(p, caller, "kms:Sign", "audit-signing", algorithm=algorithm, any_identity=any_identity)
 
 
 KEYS_ALLOW: dict[str, Ask] = {
@@ -274,6 +276,7 @@ KEYS_ALLOW: dict[str, Ask] = {
     ),
     "the gateway verifies a signature": lambda p: registration(p, p.role("gateway"), "kms:Decrypt"),
     "the gateway signs heads": lambda p: sign(p, "gateway"),
+    "ingestion signs heads": lambda p: sign(p, "gateway-ingest"),
     "the gateway opens a tenant's key": lambda p: tenant(p, "gateway", "kms:Decrypt"),
     "ingestion makes a tenant's key": lambda p: tenant(p, "gateway-ingest", "kms:GenerateDataKey", "globex"),
     "the gateway writes evidence through S3": lambda p: use_key(
@@ -300,7 +303,7 @@ KEYS_DENY: dict[str, Ask] = {
     "an administrator opens a tenant's key": lambda p: use_key(
         p, person(p, "deployer"), "kms:Decrypt", "workload", {"tenant": "acme"}, any_identity=True
     ),
-    "ingestion signs heads": lambda p: sign(p, "gateway-ingest"),
+    "migration signs heads, whatever it may": lambda p: sign(p, "gateway-migrate", any_identity=True),
     "heads signed with another algorithm": lambda p: sign(p, "gateway", "ECDSA_SHA_256"),
     "a tenant that the workload does not serve": lambda p: tenant(p, "gateway", "kms:Decrypt", "initech"),
     "no tenant named": lambda p: tenant(p, "gateway", "kms:Decrypt", None),
