@@ -45,6 +45,7 @@ class PrivateNetwork(Component):
 
     vpc_id: pulumi.Output[str]
     subnet_ids: dict[Tier, list[pulumi.Output[str]]]
+    route_table_ids: dict[Tier, pulumi.Output[str]]
     s3_prefix_list_id: pulumi.Output[str]
 
     def __init__(self, name: str, args: PrivateNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -62,6 +63,7 @@ class PrivateNetwork(Component):
         self._record_flows(name, vpc, args)
         self.subnet_ids = self._subnets(vpc, args)
         route_tables = {tier: self._route_table(tier, vpc, args["zones"]) for tier in Tier}
+        self.route_table_ids = {tier: table.id for tier, table in route_tables.items()}
         self._network_acls(vpc, args)
         self.s3_prefix_list_id = self._s3_endpoint(name, vpc, route_tables, args)
         self.register_outputs({"vpcId": self.vpc_id})

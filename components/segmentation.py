@@ -43,6 +43,7 @@ class Flow:
 class SegmentationArgs(TypedDict):
     vpc_id: pulumi.Input[str]
     client_cidrs: Sequence[str]
+    issuer_cidrs: Sequence[str]
     gateway_port: int
     s3_prefix_list_id: pulumi.Input[str]
 
@@ -75,6 +76,8 @@ class Segmentation(Component):
             self._connect(flow)
         for number, client in enumerate(args["client_cidrs"], 1):
             self._admit_clients(number, client)
+        for number, issuer in enumerate(args["issuer_cidrs"], 1):
+            self._reach_issuers(number, issuer)
         for reader in S3_READERS:
             self._reach_s3(reader, args["s3_prefix_list_id"])
         self.register_outputs({segment.value: group for segment, group in self.group_ids.items()})
@@ -122,6 +125,18 @@ class Segmentation(Component):
             from_port=443,
             to_port=443,
             description="callers of the gateway",
+            opts=self.child(),
+        )
+
+    def _reach_issuers(self, number: int, cidr: str) -> None:
+        aws.vpc.SecurityGroupEgressRule(
+            f"gateway-to-issuers-{number}-egress",
+            security_group_id=self.group_ids[Segment.GATEWAY],
+            cidr_ipv4=cidr,
+            ip_protocol="tcp",
+            from_port=443,
+            to_port=443,
+            description="signing keys of the OIDC issuers",
             opts=self.child(),
         )
 

@@ -61,6 +61,9 @@ RoleName = Annotated[str, AfterValidator(text_like(r"[A-Za-z0-9+=,.@_-]{1,64}", 
 HostName = Annotated[
     str, AfterValidator(text_like(r"([a-z0-9-]{1,63}\.){1,8}[a-z]{2,63}", "a host name such as gateway.llm.internal"))
 ]
+TransitGatewayId = Annotated[
+    str, AfterValidator(text_like(r"(tgw-[0-9a-f]{17})?", "the id of a transit gateway, or empty in local"))
+]
 ListenAddress = Annotated[
     str, AfterValidator(text_like(r"\d{1,3}(\.\d{1,3}){3}:\d{2,5}", "an IPv4 address and a port: 0.0.0.0:8443"))
 ]
@@ -88,6 +91,10 @@ class Network(Section):
     """Availability zones, at least two: databases and the load balancer demand it."""
     client_cidrs: tuple[PrivateNetworkCidr, ...]
     """Private networks whose clients may call the gateway."""
+    issuer_cidrs: tuple[PrivateNetworkCidr, ...]
+    """Private networks where the OIDC issuers answer: the gateway fetches their signing keys there."""
+    transit_gateway_id: TransitGatewayId
+    """The hub through which clients and issuers are reached; empty in local, where all is on one machine."""
 
     @field_validator("cidr")
     @classmethod
@@ -318,6 +325,22 @@ def _zones_in_region(environment: Environment) -> None:
         raise ValueError(f"network.zones must lie in {environment.region}: {environment.region}a to h (got {wrong})")
 
 
+def _reachable(environment: Environment) -> None:
+    """Without a hub nobody could call, and no token could be checked: there is no other way out."""
+    network = environment.network
+    local = environment.name is EnvironmentName.LOCAL
+    if local is bool(network.transit_gateway_id) or local is bool(network.issuer_cidrs):
+        wanted = "empty in local" if local else "set outside local: they are the only way to callers and issuers"
+        raise ValueError(
+            f"network.transit_gateway_id and network.issuer_cidrs must be {wanted} "
+            f"(got {network.transit_gateway_id!r}, {list(network.issuer_cidrs)})"
+        )
+    own = ipaddress.IPv4Network(network.cidr)
+    for cidr in (*network.client_cidrs, *network.issuer_cidrs):
+        if own.overlaps(ipaddress.IPv4Network(cidr)):
+            raise ValueError(f"network.client_cidrs and issuer_cidrs must not overlap network.cidr (got {cidr!r})")
+
+
 def _locked_as_long_as_promised(environment: Environment) -> None:
     retention = environment.retention
     production = environment.name is EnvironmentName.PROD
@@ -421,6 +444,7 @@ def _texts(value: object, field: str = "") -> Iterator[tuple[str, str]]:
 _CHECKS = (
     _own_account_only,
     _zones_in_region,
+    _reachable,
     _locked_as_long_as_promised,
     _content_as_short_as_demanded,
     _protected_where_it_counts,

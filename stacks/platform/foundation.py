@@ -12,6 +12,7 @@ from components.address_plan import Tier
 from components.bucket_policy import encrypted_with, protection, written_by
 from components.data_key import DataKey
 from components.dns_firewall import DnsFirewall, allowed_domains
+from components.hub_attachment import HubAttachment, HubRoute
 from components.log_archive import LogArchive
 from components.policy_document import document
 from components.private_bucket import BucketClass, ObjectLock, PrivateBucket
@@ -66,11 +67,14 @@ def deploy_foundation(environment: Environment, placement: Placement) -> Foundat
         {
             "vpc_id": network.vpc_id,
             "client_cidrs": environment.network.client_cidrs,
+            "issuer_cidrs": environment.network.issuer_cidrs,
             "gateway_port": environment.gateway.port,
             "s3_prefix_list_id": network.s3_prefix_list_id,
         },
         placement.replaceable(),
     )
+    if environment.network.transit_gateway_id:
+        _hub(environment, network, placement)
     _dns_firewall(environment, network, log_archive, placement)
     _endpoints(environment, network, segmentation, placement)
     registrations = _registrations(environment, names, keys[Purpose.REGISTRATION].arn, placement)
@@ -110,6 +114,24 @@ def _network(environment: Environment, log_archive: LogArchive, placement: Place
             "s3_endpoint_policy": s3_endpoint_policy(environment.account_id, environment.region),
             "flow_log_bucket_arn": log_archive.evidence.arn,
             "flow_log_bucket_ready": log_archive.evidence.ready,
+        },
+        placement.replaceable(),
+    )
+
+
+def _hub(environment: Environment, network: PrivateNetwork, placement: Placement) -> HubAttachment:
+    wanted = {Tier.EDGE: environment.network.client_cidrs, Tier.APP: environment.network.issuer_cidrs}
+    return HubAttachment(
+        "hub",
+        {
+            "transit_gateway_id": environment.network.transit_gateway_id,
+            "vpc_id": network.vpc_id,
+            "subnet_ids": network.subnet_ids[Tier.EDGE],
+            "routes": [
+                HubRoute(f"{tier.value}-to-hub-{number}", network.route_table_ids[tier], cidr)
+                for tier, cidrs in wanted.items()
+                for number, cidr in enumerate(cidrs, 1)
+            ],
         },
         placement.replaceable(),
     )

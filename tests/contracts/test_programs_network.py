@@ -17,12 +17,29 @@ EVERY_ENVIRONMENT = pytest.mark.parametrize("stack", ENVIRONMENTS)
 @EVERY_ENVIRONMENT
 def test_no_way_leads_to_the_internet(stack: str) -> None:
     deployment = captured("platform", stack)
-    ways = {"InternetGateway", "NatGateway", "EgressOnlyInternetGateway", "Eip", "Route", "VpcPeeringConnection"}
+    ways = {"InternetGateway", "NatGateway", "EgressOnlyInternetGateway", "Eip", "VpcPeeringConnection"}
 
     assert not [resource.type for resource in deployment.resources if resource.type.rpartition(":")[2] in ways]
     tables = of_type(deployment, "RouteTable")
     assert {table.inputs["tags"]["tier"] for table in tables} == {"edge", "app", "model", "data"}
     assert not any(table.inputs.get("routes") for table in tables)
+
+
+@EVERY_ENVIRONMENT
+def test_only_callers_and_issuers_are_reached_and_only_from_edge_and_app(stack: str) -> None:
+    deployment = captured("platform", stack)
+    tables = {table.id: table.inputs["tags"]["tier"] for table in of_type(deployment, "RouteTable")}
+    routes = {
+        (tables[route.inputs["routeTableId"]], route.inputs["destinationCidrBlock"])
+        for route in of_type(deployment, "Route")
+    }
+    attachments = of_type(deployment, "VpcAttachment")
+
+    assert routes == (set() if stack == "local" else {("edge", "10.0.0.0/12"), ("app", "10.2.0.0/24")})
+    assert len(attachments) == (0 if stack == "local" else 1)
+    for attachment in attachments:
+        assert attachment.inputs["transitGatewayDefaultRouteTableAssociation"] is False
+        assert attachment.inputs["transitGatewayDefaultRouteTablePropagation"] is False
 
 
 @EVERY_ENVIRONMENT
@@ -74,6 +91,7 @@ CONNECTIONS = {
     ("gateway", "endpoints", 443),
     ("gateway", "database", 5432),
     ("gateway", "cache", 6379),
+    ("gateway", "issuers", 443),
     ("gateway", "s3", 443),
     ("model-server", "endpoints", 443),
     ("model-server", "s3", 443),
@@ -89,13 +107,14 @@ def test_connections_are_exactly_the_table(stack: str) -> None:
         source = groups.get(rule.inputs.get("referencedSecurityGroupId", ""), "clients")
         inward.add((source, groups[rule.inputs["securityGroupId"]], rule.inputs["fromPort"]))
     for rule in of_type(deployment, "SecurityGroupEgressRule"):
-        target = groups.get(rule.inputs.get("referencedSecurityGroupId", ""), "s3")
+        elsewhere = "s3" if "prefixListId" in rule.inputs else "issuers"
+        target = groups.get(rule.inputs.get("referencedSecurityGroupId", ""), elsewhere)
         outward.add((groups[rule.inputs["securityGroupId"]], target, rule.inputs["fromPort"]))
-        assert "cidrIpv4" not in rule.inputs
+        assert rule.inputs.get("cidrIpv4", "10.2.0.0/24") == "10.2.0.0/24"
 
     port = 8800 if stack == "local" else 8443
     expected = {(source, target, port if number == 8443 else number) for source, target, number in CONNECTIONS}
-    assert inward | outward == expected
+    assert inward | outward == (expected - {("gateway", "issuers", 443)} if stack == "local" else expected)
     assert not any(
         group.inputs.get("ingress") or group.inputs.get("egress") for group in of_type(deployment, "SecurityGroup")
     )
