@@ -132,7 +132,7 @@ class Recovery:
 
 def _unknown(chain: UUID, seq: int, request_id: str) -> AuditRecord:
     body: dict[str, str | int] = {
-        "outcome": "unknown",
+        "finish": "unknown",
         "cause": "the gateway ended before it could record the outcome",
         "of_chain": str(chain),
         "of_seq": seq,

@@ -237,4 +237,4 @@ async def _lock(connection: Connection, chain: UUID) -> bool:
 
 def _withdrawal(intent: Row) -> Entry:
     cause = "the caller was refused, because it was in doubt whether this intent was durable"
-    return entry("outcome", intent.request_id, {"outcome": "withdrawn", "cause": cause})
+    return entry("outcome", intent.request_id, {"finish": "withdrawn", "cause": cause})

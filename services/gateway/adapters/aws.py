@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from services.gateway.adapters.tls import aws_session
 from services.gateway.exchange import Unavailable
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ _making = threading.Lock()  # clients may be shared by threads; making them may 
 
 @functools.cache
 def _session(region: str) -> boto3.Session:
-    return boto3.Session(region_name=region)
+    return aws_session(region)
 
 
 def describe(error: BotoCoreError | ClientError) -> str:

@@ -68,7 +68,7 @@ async def test_the_next_writer_says_which_outcomes_are_unknown_and_all_verifies(
     assert verdict.code == 0, verdict.text
     assert "0 intents without an outcome" in verdict.text
     unknown = await database.fetch(
-        "SELECT request_id FROM audit.record WHERE record::json -> 'body' ->> 'outcome' = 'unknown'"
+        "SELECT request_id FROM audit.record WHERE record::json -> 'body' ->> 'finish' = 'unknown'"
     )
     requests = [row["request_id"] for row in unknown]
     assert "left-open" in requests
@@ -99,9 +99,9 @@ async def test_nobody_recovers_the_chain_of_a_living_writer(gateway_settings: Se
     await second.start()
     await recovered(database, chains=1)
 
-    await first.append(AuditRecord("outcome", "in-flight", {"outcome": "answered"}))
+    await first.append(AuditRecord("outcome", "in-flight", {"finish": "stop"}))
     rows = await database.fetch("SELECT record FROM audit.record WHERE request_id = 'in-flight' ORDER BY seq")
-    assert [parse(row["record"]).body.get("outcome") for row in rows] == [None, "answered"]
+    assert [parse(row["record"]).body.get("finish") for row in rows] == [None, "stop"]
     await first.close()
     await second.close()
 
