@@ -1,9 +1,10 @@
-"""Serves the provider to the real Pulumi engine, which attaches to it instead of starting a plugin.
+"""Serves a provider to the real Pulumi engine, which attaches to it instead of starting a plugin.
 
-`python -m stacks.local.provider.serve` prints its port, then serves; with the standard AWS variables set
-for the local AWS API:
+It prints its port, then serves. `moto` creates resources in the local AWS API (standard AWS variables), acting
+in the two roles if they are given; `recording` creates nothing:
 
-    PULUMI_DEBUG_PROVIDERS=aws:<port> pulumi up --stack local
+    python -m stacks.local.provider.serve moto [<deployer role> <break-glass role>] > port &
+    PULUMI_DEBUG_PROVIDERS=aws:$(cat port) pulumi up --stack local
 """
 
 # ruff: noqa: N802 - the protocol gives the names of its methods
@@ -11,16 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import sys
 from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2
+from pulumi.provider.experimental.provider import Provider
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import provider_pb2_grpc
 
 from stacks.local.provider.aws_calls import Endpoint
 from stacks.local.provider.guard import guard_process
 from stacks.local.provider.provider import MotoProvider
+from stacks.local.provider.recording import RecordingProvider
 
 _MESSAGE_BYTES_MAX = 400 * 1024 * 1024
 
@@ -32,11 +36,9 @@ class AttachedServicer(ProviderServicer):
         return empty_pb2.Empty()
 
 
-async def serve() -> None:
-    guard_process()
+async def serve(provider: Provider) -> None:
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX)])
     version = importlib.metadata.version("pulumi-aws")
-    provider = MotoProvider(Endpoint.from_environment(), invents=True)
     servicer = AttachedServicer([], version, provider, engine_address="")
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -45,5 +47,18 @@ async def serve() -> None:
     await server.wait_for_termination()
 
 
+def main(kind: str, *roles: str) -> None:
+    guard_process()
+    if kind == "recording":
+        asyncio.run(serve(RecordingProvider()))
+    elif kind == "moto":
+        deployer, break_glass = roles or ("", "")
+        endpoint = Endpoint.from_environment()
+        moto = MotoProvider(endpoint, invents=True, deployer_role=deployer, break_glass_role=break_glass)
+        asyncio.run(serve(moto))
+    else:
+        raise SystemExit(f"{kind!r} is neither moto nor recording")
+
+
 if __name__ == "__main__":
-    asyncio.run(serve())
+    main(*sys.argv[1:])
