@@ -20,6 +20,7 @@ class DnsFirewallArgs(TypedDict):
     allowed_domains: Sequence[str]
     query_log_bucket_arn: pulumi.Input[str]
     query_log_bucket_ready: pulumi.Resource
+    mutation_protection: bool
 
 
 class DnsFirewall(Component):
@@ -35,7 +36,8 @@ class DnsFirewall(Component):
             firewall_rule_group_id=group.id,
             vpc_id=args["vpc_id"],
             priority=101,
-            mutation_protection="ENABLED",
+            # Enabled, it also keeps a destroy from taking the rules away.
+            mutation_protection="ENABLED" if args["mutation_protection"] else "DISABLED",
             opts=self.child(),
         )
         aws.route53.ResolverFirewallConfig(

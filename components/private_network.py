@@ -1,7 +1,8 @@
 """The network: four tiers of isolated subnets, no way to the internet, every flow recorded.
 
 There is no internet gateway, no NAT gateway and no default route: what leaves a subnet goes to another
-subnet, to an interface endpoint, or through the S3 gateway endpoint.
+subnet, to an interface endpoint, or through the S3 gateway endpoint; callers and issuers are reached through
+`hub_attachment.py`, where there is one.
 """
 
 from __future__ import annotations

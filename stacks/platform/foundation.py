@@ -149,6 +149,7 @@ def _dns_firewall(
             "allowed_domains": allowed_domains(environment.region, [environment.gateway.host_name, *named]),
             "query_log_bucket_arn": log_archive.evidence.arn,
             "query_log_bucket_ready": log_archive.evidence.ready,
+            "mutation_protection": environment.deletion_protection,
         },
         placement.replaceable(),
     )

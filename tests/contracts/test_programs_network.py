@@ -162,6 +162,8 @@ def test_unknown_names_are_not_resolved_even_when_the_firewall_fails(stack: str)
     assert lists[rules[-1].inputs["firewallDomainListId"]] == ["*"]
     assert only(deployment, "ResolverFirewallConfig").inputs["firewallFailOpen"] == "DISABLED"
     assert only(deployment, "ResolverQueryLogConfigAssociation")
+    protection = only(deployment, "ResolverFirewallRuleGroupAssociation").inputs["mutationProtection"]
+    assert protection == ("ENABLED" if stack == "prod" else "DISABLED")
     assert not any("api.aws" in domain for domains in lists.values() for domain in domains)
 
 
