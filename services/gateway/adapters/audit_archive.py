@@ -38,6 +38,10 @@ class HeadArchive:
         """The name of the chain's last head; looks close to `seq_near` first, since listings only go forward."""
         return await self._calls(functools.partial(self._last_name, chain, seq_near))
 
+    async def first_name(self, chain: UUID, seq_least: int) -> str | None:
+        """The name of the first head that covers record `seq_least`."""
+        return await self._calls(functools.partial(self._first_name, chain, seq_least))
+
     async def all_heads(self) -> list[StoredHead]:
         """Every version of every head, by name: an overwritten or deleted one is still there to be seen."""
         return await self._calls(self._all_heads)
@@ -73,6 +77,11 @@ class HeadArchive:
         prefix = f"{PREFIX}{chain}/"
         near = self._names(prefix, after=name(chain, max(seq_near - 50_000, 0)))
         return max(near, default=None) or max(self._names(prefix), default=None)
+
+    def _first_name(self, chain: UUID, seq_least: int) -> str | None:
+        prefix = f"{PREFIX}{chain}/"
+        before = prefix if seq_least == 0 else name(chain, seq_least - 1)
+        return next(iter(self._names(prefix, after=before)), None)
 
     def _names(self, prefix: str, after: str = "") -> Iterator[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, StartAfter=after)

@@ -21,11 +21,17 @@ from services.gateway.audit.record import CLOSING_KINDS, INTENT, NO_HASH, RECOVE
 from services.gateway.exchange import AuditRecord, Unavailable
 
 STAGE = "audit"
-INTERVAL_S = 30.0
+INTERVAL_S = 5.0
 DEADLINE_S = 120.0
 FETCH_ROWS = 1_000
 
-OPEN_CHAINS = "SELECT chain FROM audit.chain WHERE closed_by IS NULL AND chain <> $1 ORDER BY opened_at"
+# When the server itself has just started, all writers have lost their locks: the living are given time to take
+# them again, or requests that are under way would be said to have ended unknown.
+OPEN_CHAINS = """
+SELECT chain FROM audit.chain
+WHERE closed_by IS NULL AND chain <> $1 AND pg_postmaster_start_time() < now() - interval '5 seconds'
+ORDER BY opened_at
+"""
 OPEN_INTENTS = """
 SELECT intent.seq, intent.request_id FROM audit.record AS intent
 WHERE intent.chain = $1 AND intent.kind = $2 AND NOT EXISTS (
@@ -65,6 +71,8 @@ class Recovery:
         """Looks once at every chain that is not closed."""
         for found in await self._database.fetch(OPEN_CHAINS, self._own_chain()):
             async with self._database.connection(deadline_s=DEADLINE_S) as connection:
+                # A chain may hold millions of records. The pool resets this for the next user.
+                await connection.execute(f"SET statement_timeout = '{DEADLINE_S:.0f}s'")
                 await self._recover_if_abandoned(connection, found["chain"])
 
     async def _recover_if_abandoned(self, connection: Connection, chain: UUID) -> None:
