@@ -13,6 +13,7 @@ from botocore.exceptions import ClientError
 
 from stacks.local.engine_backend import Checked, Scope, fact, invented_arn, invented_id, invented_outputs
 from stacks.local.engine_graph import Json
+from stacks.local.engine_shapes import aws_shape
 from stacks.local.provider import containers
 from stacks.local.provider.aws_calls import Aws, Endpoint
 from stacks.local.provider.kinds import Kind, refuse_differences
@@ -130,6 +131,13 @@ class MotoProvider(RecordingProvider):
 
 
 def _name_output(name: str, resource: Checked, identifier: str) -> str:
+    """What names a resource, in AWS's own form: policy documents are made of it and judged by it."""
+    scope = resource.scope
+    shaped = aws_shape(
+        resource.type, name, urn=resource.urn, identifier=identifier, region=scope.region, account=scope.account
+    )
+    if shaped:
+        return shaped
     if name.lower().endswith("arn"):
         return invented_arn(resource, identifier)
     return {"version": "1", "ownerId": resource.scope.account}.get(name, identifier)
