@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -62,3 +63,11 @@ def test_a_container_cannot_write_to_its_root_nor_be_entered(stack: str) -> None
         assert "@sha256:" in container["image"]
     for service in ("gateway", "gateway-ingest"):
         assert only(captured("platform", stack), "Service", service).inputs["enableExecuteCommand"] is False
+
+
+def test_the_container_runs_as_the_user_that_the_image_makes() -> None:
+    dockerfile = Path(__file__).resolve().parents[2] / "services" / "gateway" / "Dockerfile"
+    definition = only(captured("platform", "prod"), "TaskDefinition", "gateway-task")
+    user = json.loads(definition.inputs["containerDefinitions"])[0]["user"]
+
+    assert f"USER {user}" in dockerfile.read_text(encoding="utf-8").splitlines()
