@@ -30,6 +30,7 @@ class Pattern:
     hints: tuple[str, ...]  # lower case, folded; the expression cannot match a text without any of them
     score: float = 1.0
     accept: Callable[[str], bool] = _anything
+    also: tuple[str, ...] = ()  # more hints: if given, the expression needs one of these as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ class PatternTable:
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._compiled = tuple(_compile(pattern) for pattern in patterns)
         self._hints = ahocorasick.Automaton()
-        for hint, needing in _by_hint(patterns).items():
-            self._hints.add_word(hint, needing)
+        for hint, awaited in _by_hint(patterns).items():
+            self._hints.add_word(hint, awaited)
         self._hints.make_automaton()
 
     def find(self, view: View) -> Iterator[Finding]:
         """Findings in one view, as spans of the original."""
-        hinted = {index for _, needing in self._hints.iter(view.text.lower()) for index in needing}
+        seen = {awaited for _, awaited in self._hints.iter(view.text.lower())}
+        hinted = set().union(*(first for first, _ in seen)) & set().union(*(also for _, also in seen))
         for index in sorted(hinted):
             entry = self._compiled[index]
             for match in entry.expression.finditer(view.text):
@@ -60,13 +62,21 @@ class PatternTable:
                     yield Finding(entry.pattern.kind, *view.locate(start, end), entry.pattern.score)
 
 
-def _by_hint(patterns: Sequence[Pattern]) -> dict[str, set[int]]:
-    """Which patterns wait for which hint. Hints are folded as the texts are, so that both meet."""
-    needing: dict[str, set[int]] = {}
+_Indexes = frozenset[int]
+
+
+def _by_hint(patterns: Sequence[Pattern]) -> dict[str, tuple[_Indexes, _Indexes]]:
+    """For each hint, the patterns that wait for it, and those that also do. A pattern without `also` has one wait only.
+
+    Hints are folded as the texts are, so that both meet.
+    """
+    first: dict[str, set[int]] = {}
+    also: dict[str, set[int]] = {}
     for index, pattern in enumerate(patterns):
-        for hint in pattern.hints:
-            needing.setdefault(fold(hint).lower(), set()).add(index)
-    return needing
+        for waiting, hints in ((first, pattern.hints), (also, pattern.also or pattern.hints)):
+            for hint in hints:
+                waiting.setdefault(fold(hint).lower(), set()).add(index)
+    return {hint: (frozenset(first.get(hint, ())), frozenset(also.get(hint, ()))) for hint in sorted({*first, *also})}
 
 
 def compiled(expression: str) -> re2._Regexp:

@@ -51,8 +51,9 @@ class PersonalDataDetector:
 
 
 def _find(view: View) -> Iterator[Finding]:
-    yield from _TABLE.find(view)
-    if _DIGITS.search(view.text):
+    yield from _WORDS.find(view)
+    if _DIGIT.search(view.text):
+        yield from _WORDS_AND_DIGITS.find(view)
         yield from _numbers(view)
         yield from _lettered_numbers(view)
 
@@ -60,7 +61,10 @@ def _find(view: View) -> Iterator[Finding]:
 # --- announced by words ----------------------------------------------------------------------------
 
 # Letters are written as ASCII: the folded view has no others for the Latin alphabet.
-_NAME = r"([A-Z][A-Za-z'-]+(?:[ -](?:(?:van|von|de|der|den|da|di|la|le|bin|al|del|dos) ){0,2}(?:[A-Z]\.|[A-Z][A-Za-z'-]*)){0,3})"
+_NAME = (
+    r"([A-Z][A-Za-z'-]+(?:[ -](?:(?:van|von|de|der|den|da|di|la|le|bin|al|del|dos) ){0,2}"
+    r"(?:[A-Z]\.|[A-Z][A-Za-z'-]*)){0,3})"
+)
 _DATE = (
     r"([0-9]{1,2}[./ -][0-9]{1,2}[./ -][0-9]{2,4}|[0-9]{4}[./-][0-9]{1,2}[./-][0-9]{1,2}"
     r"|[0-9]{1,2}(?:st|nd|rd|th|\.)? (?:of )?[A-Za-z]{3,10},? [0-9]{4}"
@@ -140,22 +144,10 @@ _NOT_NAMES = frozenset(
      "But", "Not", "Now", "It", "If", "In", "On", "At", "To", "Is", "Employee", "Employees",
      "World", "There")
 )  # fmt: skip
-_TABLE = PatternTable(
+_WORDS = PatternTable(
     (
         Pattern("email_address", _MAIL, ("@",)),
         Pattern("email_address", _MAIL_SPELT, ("(dot)", "[dot]", "{dot}", " dot ")),
-        Pattern(
-            "ip_address",
-            r"\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b",
-            tuple(f".{digit}" for digit in _DIGIT_HINTS),
-            accept=_is_ip_address,
-        ),
-        Pattern(
-            "ip_address",
-            r"(?i)(?:^|[^0-9a-z:])((?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4})(?:[^0-9a-z:]|$)",
-            ("::", *(f":{digit}" for digit in "0123456789abcdef")),
-            accept=_is_ip_address,
-        ),
         Pattern(
             "person_name",
             _NAMED + _NAME,
@@ -184,6 +176,22 @@ _TABLE = PatternTable(
              "tenant"),
             score=0.6,
             accept=_is_full_name,
+        ),
+    )
+)  # fmt: skip
+_WORDS_AND_DIGITS = PatternTable(
+    (
+        Pattern(
+            "ip_address",
+            r"\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b",
+            tuple(f".{digit}" for digit in _DIGIT_HINTS),
+            accept=_is_ip_address,
+        ),
+        Pattern(
+            "ip_address",
+            r"(?i)(?:^|[^0-9a-z:])((?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{0,4})(?:[^0-9a-z:]|$)",
+            ("::", *(f":{digit}" for digit in "0123456789abcdef")),
+            accept=_is_ip_address,
         ),
         Pattern(
             "date_of_birth",
@@ -216,7 +224,7 @@ _TABLE = PatternTable(
 
 # --- numbers ---------------------------------------------------------------------------------------
 
-_DIGITS = compiled(r"[0-9][0-9 ()./A-Za-z+-]{4,}[0-9]|[0-9]{5}")
+_DIGIT = compiled("[0-9]")
 _NUMBER = compiled(r"(?:\+|\(\+?)?[0-9](?:[ \t./()\x{2D}]{0,3}[0-9]){5,22}")
 _WORDS_BEFORE_CHARS = 40
 
@@ -377,7 +385,12 @@ _LETTERED: tuple[tuple[str, str, Check], ...] = (
 _LETTERED_RE = tuple((kind, compiled(expression), check) for kind, expression, check in _LETTERED)
 
 
+_ANY_LETTERED = compiled("|".join(f"(?:{expression})" for _, expression, _ in _LETTERED))
+
+
 def _lettered_numbers(view: View) -> Iterator[Finding]:
+    if not _ANY_LETTERED.search(view.text):
+        return
     for kind, expression, check in _LETTERED_RE:
         for match in expression.finditer(view.text):
             end = _valid_end(match.group(), check)

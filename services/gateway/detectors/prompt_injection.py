@@ -34,6 +34,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     hints: tuple[str, ...]
     score: float
+    also: tuple[str, ...] = ()
     phrase: str = ""
     expression: str = ""
 
@@ -54,7 +55,7 @@ def _load() -> tuple[Pattern, ...]:
 
 def _pattern(entry: _Entry, words: Mapping[str, str]) -> Pattern:
     expression = entry.expression or _expression(entry.phrase, words)
-    return Pattern(entry.kind, f"(?i:{expression})", entry.hints, entry.score)
+    return Pattern(entry.kind, f"(?i:{expression})", entry.hints, entry.score, also=entry.also)
 
 
 def _expression(phrase: str, words: Mapping[str, str]) -> str:

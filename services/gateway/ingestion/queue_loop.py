@@ -21,7 +21,7 @@ from services.gateway.ingestion.worker import REJECTED, Outcome, Worker
 RETRY_DELAY_S = 30
 PAUSE_S = 5.0
 WAIT_S = 5
-WAIT_ONCE_S = 2
+WAIT_ONCE_S = 1
 
 Report = Callable[[Outcome, Registration], None]
 

@@ -15,8 +15,8 @@ from bs4.element import Declaration, Doctype, ProcessingInstruction
 from services.gateway.ingestion.formats import BINARY
 from services.gateway.ingestion.rejection import Reason, Rejected
 
-_NEVER_SHOWN = ("script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "head", "textarea",
-                "select", "option", "datalist", "canvas", "audio", "video", "dialog")  # fmt: skip
+_NEVER_SHOWN = ("script", "style", "noscript", "template", "iframe", "object", "embed", "svg", "head", "title",
+                "textarea", "select", "option", "datalist", "canvas", "audio", "video", "dialog")  # fmt: skip
 _BLOCKS = ("p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "table", "ul", "ol",
            "blockquote", "pre", "dt", "dd", "figcaption", "header", "footer", "main", "aside", "nav",
            "details")  # fmt: skip

@@ -15,7 +15,7 @@ from docx.text.paragraph import Paragraph
 from services.gateway.ingestion.formats import OFFICE_ENCRYPTED
 from services.gateway.ingestion.rejection import Reason, Rejected
 
-UNPACKED_BYTES_MAX = 200 << 20
+UNPACKED_BYTES_MAX = 100 << 20
 PACKED_FILES_MAX = 5_000
 
 
