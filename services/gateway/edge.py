@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from time import monotonic
@@ -105,13 +105,8 @@ class Errors:
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, send)
-        except Denied as denied:
-            await reply.error(denied)
         except Exception as error:  # noqa: BLE001 - the last line: what it was must not reach the caller
-            log.error(  # noqa: TRY400 - a traceback could quote what was sent
-                "unexpected failure", extra={"request_id": reply.request_id, "error": _origin(error)}
-            )
-            await reply.error(_unexpected())
+            await reply.error(_told(error, reply))
         finally:
             self._metrics.in_flight.dec()
             if reply.status:
@@ -180,28 +175,27 @@ class Chat:
         heartbeat = asyncio.create_task(_beat(journey, reply))
         try:
             async with aclosing(journey.answer()) as events:
-                async for frame in _frames(events, answer):
+                async for released in events:
                     if not reply.status:
                         await reply.start(200, [*_SSE, _timing(journey)])
-                    await reply.more(frame)
-        except Denied as denied:
+                    await reply.more(_frame(released, answer))
+        except Exception as error:
             if not reply.status:
                 raise
-            await reply.more(error_event(denied))  # and no end mark: the answer is not complete
+            # The status has left: an error event, and no end mark, since the answer is not complete.
+            await reply.more(error_event(_told(error, reply)))
         finally:
             heartbeat.cancel()
         await reply.end()
 
 
-async def _frames(events: AsyncIterator[Released], answer: ChatAnswer) -> AsyncIterator[bytes]:
-    async for released in events:
-        event = released.event
-        if isinstance(event, TextDelta):
-            yield answer.text(event.text)
-        elif isinstance(event, ToolCallReady):
-            yield answer.tool_call(event.call)
-        else:
-            yield answer.finish(event.reason, event.usage)
+def _frame(released: Released, answer: ChatAnswer) -> bytes:
+    event = released.event
+    if isinstance(event, TextDelta):
+        return answer.text(event.text)
+    if isinstance(event, ToolCallReady):
+        return answer.tool_call(event.call)
+    return answer.finish(event.reason, event.usage)
 
 
 async def _beat(journey: Journey, reply: Reply) -> None:
@@ -465,7 +459,11 @@ def _too_large() -> Denied:
     return _plain(413, "request_too_large", f"The request body may hold up to {BODY_BYTES_MAX} bytes.")
 
 
-def _unexpected() -> Denied:
+def _told(error: Exception, reply: Reply) -> Denied:
+    """What the caller may know of a failure. Anything unforeseen is logged by type and place."""
+    if isinstance(error, Denied):
+        return error
+    log.error("unexpected failure", extra={"request_id": reply.request_id, "error": _origin(error)})
     return Denied(
         "edge",
         "unexpected failure",

@@ -28,7 +28,6 @@ from services.gateway.exchange import (
     Intended,
     Released,
     Submission,
-    Unavailable,
     Usage,
 )
 from services.gateway.ports import Ports
@@ -88,7 +87,7 @@ class Journey:
             await self._deny(denied)
             raise
         except Exception as error:
-            await self._deny(Unavailable("pipeline", type(error).__name__))
+            await self._deny(_unexpected(error))
             raise
         finally:
             if generated is not None:
@@ -109,7 +108,7 @@ class Journey:
             await self._deny(denied)
             raise
         except Exception as error:
-            await self._deny(Unavailable("pipeline", type(error).__name__))
+            await self._deny(_unexpected(error))
             raise
         finally:
             await self._hang_up()
@@ -189,6 +188,10 @@ class Journey:
             return ()
         settled = self._ports.budget.settle(admitted.reservation, price(admitted.model, usage))
         return settled, self._ports.limits.release(admitted.lease, usage)
+
+
+def _unexpected(error: Exception) -> Denied:
+    return Denied("pipeline", type(error).__name__, status=500, code="internal_error", type="server_error", public="")
 
 
 async def refuse(

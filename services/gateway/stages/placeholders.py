@@ -20,8 +20,8 @@ class Vault:
 
     __slots__ = ("_by_value", "_counts", "_key", "values")
 
-    def __init__(self, key: str | None = None) -> None:
-        self._key = key or secrets.token_bytes(8).translate(_LETTERS).decode()
+    def __init__(self) -> None:
+        self._key = ""
         self._by_value: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self.values: dict[str, str] = {}
@@ -31,6 +31,8 @@ class Vault:
         known = self._by_value.get((kind, value))
         if known is not None:
             return known
+        if not self._key:
+            self._key = secrets.token_bytes(8).translate(_LETTERS).decode()
         number = self._counts.get(kind, 0) + 1
         self._counts[kind] = number
         placeholder = f"[{kind}_{number}_{self._key}]"

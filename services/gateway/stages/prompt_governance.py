@@ -8,9 +8,10 @@ never counts as clean.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable
+
+import msgspec
 
 from services.gateway.exchange import (
     Admitted,
@@ -169,7 +170,8 @@ def _canonical(messages: Iterable[Message], tools: Iterable[Tool], vault: Vault)
         for message in messages
     ]
     named = [[tool.name, tool.description] for tool in tools]
-    return vault.without_key(json.dumps([turns, named], ensure_ascii=False)).encode()
+    canonical = msgspec.json.encode([turns, named])
+    return vault.without_key(canonical.decode()).encode() if vault.values else canonical
 
 
 def _question(messages: tuple[Message, ...], vault: Vault) -> str:

@@ -19,6 +19,7 @@ from services.gateway.stages.screening import instructs
 from services.gateway.stages.worst_case import CONTEXT_BYTES_MAX, size_bytes
 
 CHUNKS_MAX = 5
+QUESTION_CHARS_MAX = 2_000  # of its end: embedding models read little more
 NO_PASSAGES = "(no passage of the documents matches this question)"
 
 _SENSITIVITY = {data_class: rank for rank, data_class in enumerate(DataClass)}
@@ -32,12 +33,12 @@ async def retrieve(intended: Intended, embeddings: Embeddings, documents: Docume
     role = governed.admitted.role
     chunks: tuple[Chunk, ...] = ()
     if role.collections and governed.question and "{context}" in role.template.system:
-        (embedding,) = await embeddings.embed((governed.question,))
+        (embedding,) = await embeddings.embed((governed.question[-QUESTION_CHARS_MAX:],))
         chunks = await documents.search(
             governed.admitted.registration, governed.admitted.caller.tenant, role.collections, embedding, CHUNKS_MAX
         )
         chunks = _fit(chunk for chunk in chunks if _may_be_shown(chunk, governed.admitted.registration, injection))
-    delimiter = secrets.token_hex(8)
+    delimiter = secrets.token_hex(8) if chunks else ""
     return Grounded(governed, chunks, _render(role.template, chunks, delimiter), delimiter)
 
 
