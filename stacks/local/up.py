@@ -67,6 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stop_everything(places)
         print("interrupted: what was started is stopped again", file=sys.stderr)
         return 130
+    except BaseException:  # whatever it was, nothing half-started stays
+        stop_everything(places)
+        raise
     if not held:
         failed = rows[-1]
         stop_everything(places)

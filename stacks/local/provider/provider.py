@@ -55,6 +55,14 @@ class MotoProvider(RecordingProvider):
 
     # --- what the local platform asks beside the protocol
 
+    def client(self, service: str) -> Json:
+        """A boto3 client that acts as the deployer."""
+        return self._aws.client(service)
+
+    def task_environment(self, definition: str) -> Mapping[str, str]:
+        """The environment that a task of this definition is given, credentials of its role included."""
+        return containers.task_environment(self._aws, definition)
+
     def run_task(self, definition: str, *, timeout_s: float = 120.0) -> str:
         """Runs a one-off task from its registered definition; returns the path of its log."""
         return containers.run_task(self._aws, definition, timeout_s=timeout_s)
