@@ -141,9 +141,9 @@ async def run(server: Postgres, concurrency: int, duration_s: float) -> dict[str
     try:
         return {
             "reference: one commit a record, one connection": await reference(database, duration_s),
+            "request": await measure(request, concurrency=concurrency, duration_s=duration_s),
             "append": await measure(append, concurrency=concurrency, duration_s=duration_s),
             "reserve + settle": await measure(reserve_and_settle, concurrency=concurrency, duration_s=duration_s),
-            "request": await measure(request, concurrency=concurrency, duration_s=duration_s),
         }
     finally:
         await chain.close()
