@@ -10,14 +10,11 @@ values come back last.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from functools import lru_cache
 
 from services.gateway.exchange import (
-    Chunk,
     Finding,
     Finish,
     Generated,
@@ -28,26 +25,23 @@ from services.gateway.exchange import (
     ToolCallReady,
 )
 from services.gateway.ports import Detectors
-from services.gateway.stages.json_schema import mismatch
-from services.gateway.stages.placeholders import Restorer, restore
+from services.gateway.stages.citations import citations
+from services.gateway.stages.own_values import OwnValues
+from services.gateway.stages.placeholders import Restorer
+from services.gateway.stages.prompt_leak import LeakDetector
 from services.gateway.stages.screening import found
+from services.gateway.stages.tool_calls import ToolCalls
 from services.gateway.stages.worst_case import size_bytes
 
 HOLD_BACK_CHARS = 128  # longer than any pattern that holds a space; what holds none is never cut at all
 OVERLAP_CHARS = 256  # released text that the next verdict sees again
 STEP_CHARS = 48  # new text between two verdicts of a stream
 RUN_CHARS_MAX = 16_384  # a run without a break longer than this blocks the answer
-LEAK_CHARS = 40  # letters of the template, in a row, that count as leaking it
-
-CITATION_DISTANCE_MAX = 0.75
-CITATIONS_MAX = 3
-QUOTE_CHARS = 200
 REDACTED_CREDENTIAL = "[redacted credential]"
 
 _FINISH_REASONS = frozenset(("stop", "length", "tool_calls", "content_filter"))
 # White space, and letters of scripts that write without it: no credential and no identifier crosses them.
 _BREAK = re.compile(r"[\s\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_NOT_LETTERS = re.compile(r"[\W_]+")
 _PRIVATE_KEY = "-----BEGIN "
 _PRIVATE_KEY_END = "-----END "
 
@@ -93,13 +87,13 @@ def _closing(
     verdict: Verdict,
 ) -> list[Released]:
     """Everything that could only be decided at the end."""
-    cited = "" if calls else _citations(grounded, finish)
+    cited = "" if calls else citations(grounded, finish)
     released = [_text(text, verdict)] if (text := window.finish(cited)) else []
-    allowed = _Calls(grounded, detectors, verdict).allowed(calls) if not verdict.blocked_by else []
+    allowed = _allowed(calls, grounded, detectors, verdict) if calls and not verdict.blocked_by else []
     for call in allowed:
         verdict.released_bytes += size_bytes(call.arguments)
         released.append(Released(ToolCallReady(call)))
-    reason = _reason(finish.reason, verdict, bool(allowed))
+    reason = _reason(finish.reason, verdict, with_calls=bool(allowed))
     released.append(Released(Finish(reason, finish.usage, finish.model_version)))
     return released
 
@@ -109,7 +103,15 @@ def _text(text: str, verdict: Verdict) -> Released:
     return Released(TextDelta(text))
 
 
-def _reason(reason: str, verdict: Verdict, with_calls: bool) -> str:
+def _allowed(calls: Sequence[ToolCall], grounded: Grounded, detectors: Detectors, verdict: Verdict) -> list[ToolCall]:
+    judge = ToolCalls(grounded, detectors)
+    allowed = judge.allowed(calls)
+    verdict.masked.update(judge.masked)
+    verdict.calls_refused = judge.refused
+    return allowed
+
+
+def _reason(reason: str, verdict: Verdict, *, with_calls: bool) -> str:
     if verdict.blocked_by or verdict.calls_refused:
         return "content_filter"
     if with_calls:
@@ -128,8 +130,8 @@ class _Window:
         submission = governed.admitted.submission
         self._detectors = detectors
         self._verdict = verdict
-        self._leak = _LeakDetector(grounded)
-        self._own = _OwnValues(grounded)
+        self._leak = LeakDetector(grounded)
+        self._own = OwnValues(grounded)
         self._whole = not submission.stream
         self._restorer = Restorer(governed.placeholders, in_json=submission.parameters.response_format is not None)
         self._parts: list[str] = []  # of a whole answer
@@ -224,128 +226,3 @@ class _Window:
 
 def _shifted(finding: Finding, before: int) -> Finding:
     return Finding(finding.kind, max(0, finding.start - before), finding.end - before, finding.score)
-
-
-class _OwnValues:
-    """Personal data that may pass: what the caller wrote, and what a passage shown to the caller holds."""
-
-    def __init__(self, grounded: Grounded) -> None:
-        self._values = frozenset(grounded.governed.placeholders.values())
-        self._chunks = grounded.chunks
-
-    def holds(self, value: str) -> bool:
-        return value in self._values or any(value in chunk.text for chunk in self._chunks)
-
-
-class _LeakDetector:
-    """Sees the request's delimiter, and the template's words in a row, however they are spaced."""
-
-    def __init__(self, grounded: Grounded) -> None:
-        self._delimiter = grounded.delimiter
-        self._runs = _runs(grounded.governed.admitted.role.template.system)
-        self._before = ""  # letters of released text that a run could begin in
-
-    def found_in(self, held: str) -> str:
-        """What leaked; empty when nothing did. Steps of half a run miss no run of one and a half."""
-        if self._delimiter and self._delimiter in held:
-            return "delimiter"
-        if not self._runs:
-            return ""
-        letters = self._before + _letters(held)
-        for start in range(0, len(letters) - LEAK_CHARS + 1, LEAK_CHARS // 2):
-            if letters[start : start + LEAK_CHARS] in self._runs:
-                return "system_prompt"
-        return ""
-
-    def released(self, text: str) -> None:
-        if self._runs and text:
-            self._before = (self._before + _letters(text))[-2 * LEAK_CHARS :]
-
-
-@lru_cache(maxsize=256)
-def _runs(system: str) -> frozenset[str]:
-    """Every run of LEAK_CHARS letters of the template's own text."""
-    letters = _letters(re.sub(r"\{(context|today)\}", " ", system))
-    return frozenset(letters[start : start + LEAK_CHARS] for start in range(len(letters) - LEAK_CHARS + 1))
-
-
-def _letters(text: str) -> str:
-    return _NOT_LETTERS.sub("", text.casefold())
-
-
-# --- tool calls -----------------------------------------------------------------------------------------------
-
-
-class _Calls:
-    """Lets tool calls through that the role may make, with arguments as registered."""
-
-    def __init__(self, grounded: Grounded, detectors: Detectors, verdict: Verdict) -> None:
-        self._governed = grounded.governed
-        self._schemas = {tool.name: tool.parameters for tool in grounded.governed.tools}
-        self._detectors = detectors
-        self._own = _OwnValues(grounded)
-        self._verdict = verdict
-
-    def allowed(self, calls: Sequence[ToolCall]) -> list[ToolCall]:
-        """The calls that may leave, with the caller's own values; the rest is counted as refused."""
-        checked = [self._checked(call) for call in calls]
-        passed = [call for call in checked if call is not None]
-        self._verdict.calls_refused += len(checked) - len(passed)
-        if self._governed.admitted.submission.parameters.parallel_tool_calls is False:
-            return passed[:1]
-        return passed
-
-    def _checked(self, call: ToolCall) -> ToolCall | None:
-        schema = self._schemas.get(call.name)
-        if schema is None or call.name not in self._governed.admitted.role.tools:
-            return None
-        if found(self._detectors.credentials, call.arguments):
-            return None
-        arguments = restore(self._masked(call.arguments), self._governed.placeholders, in_json=True)
-        try:
-            value = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(value, dict) or mismatch(value, json.loads(schema)) is not None:
-            return None
-        return ToolCall(call.id, call.name, arguments)
-
-    def _masked(self, text: str) -> str:
-        for finding in reversed(found(self._detectors.personal_data, text)):
-            if not self._own.holds(text[finding.start : finding.end]):
-                self._verdict.masked[finding.kind] += 1
-                text = f"{text[: finding.start]}[{finding.kind}]{text[finding.end :]}"
-        return text
-
-
-# --- citations ------------------------------------------------------------------------------------------------
-
-
-def _citations(grounded: Grounded, finish: Finish) -> str:
-    """The passages an answer rests on, word for word: written by the gateway, so they cannot be invented."""
-    admitted = grounded.governed.admitted
-    if not admitted.role.template.citations or finish.reason not in ("stop", "length"):
-        return ""
-    if admitted.submission.parameters.response_format is not None:
-        return ""
-    return "".join(
-        f'\n\n[{number}] {chunk.document}: "{_quote(chunk.text)}"'
-        for number, chunk in enumerate(_best(grounded.chunks), 1)
-    )
-
-
-def _best(chunks: Sequence[Chunk]) -> list[Chunk]:
-    """The nearest passage of each document, nearest document first."""
-    best: dict[str, Chunk] = {}
-    for chunk in sorted(chunks, key=lambda chunk: chunk.distance):
-        if chunk.distance <= CITATION_DISTANCE_MAX:
-            best.setdefault(chunk.document_digest, chunk)
-    return list(best.values())[:CITATIONS_MAX]
-
-
-def _quote(text: str) -> str:
-    text = text.strip()
-    if len(text) <= QUOTE_CHARS:
-        return text
-    cut = text.rfind(" ", QUOTE_CHARS // 2, QUOTE_CHARS)
-    return text[: cut if cut > 0 else QUOTE_CHARS]

@@ -258,6 +258,7 @@ REFUSED_CALLS = {
     "a missing argument": ("weather", "{}"),
     "an argument of another type": ("weather", '{"city":7}'),
     "a credential": ("weather", json.dumps({"city": KEY})),
+    "a credential in escapes": ("weather", '{"city":"' + "".join(f"\\u{ord(char):04x}" for char in KEY) + '"}'),
 }
 
 
