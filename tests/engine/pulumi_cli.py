@@ -1,0 +1,76 @@
+"""The real `pulumi`, with state in a folder, our provider attached, and nothing of the user's account."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKS = tuple(REPOSITORY / "policy_packs" / name for name in ("baseline_security", "llm_guardrails"))
+_TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Pulumi:
+    """One backend folder; every call of it is judged by both packs."""
+
+    home: Path
+    provider_port: int
+
+    def __call__(self, program: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["pulumi", *arguments, "--non-interactive"],
+            cwd=program,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+        if check and done.returncode:
+            raise AssertionError(f"pulumi {' '.join(arguments)}: code {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def _environment(self) -> dict[str, str]:
+        uv = REPOSITORY / ".tools" / "uv" / "bin"
+        return {
+            "HOME": os.environ.get("HOME", str(self.home)),
+            "PATH": os.pathsep.join([os.environ["PATH"], str(uv)]),
+            "PULUMI_HOME": str(self.home),
+            "PULUMI_BACKEND_URL": f"file://{self.home}",
+            "PULUMI_CONFIG_PASSPHRASE": "only for this test",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DEBUG_PROVIDERS": f"aws:{self.provider_port}",
+            "UV_FROZEN": "1",  # the lock is the lock
+        }
+
+
+@contextmanager
+def attached_provider(*arguments: str, environment: Mapping[str, str]) -> Iterator[int]:
+    """Our provider in a process of its own; yields its port."""
+    command = [sys.executable, "-m", "stacks.local.provider.serve", *arguments]
+    inherited = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, env={**inherited, **environment}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+
+def policy_options(packs: Sequence[Path] = PACKS) -> list[str]:
+    return [option for pack in packs for option in ("--policy-pack", str(pack))]
+
+
+def is_installed() -> bool:
+    return shutil.which("pulumi") is not None
