@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | migrate | ingest [--once] | audit verify`.
+"""The command line: `gateway serve | migrate | ingest [--once] | audit verify | audit prove`.
 
 Settings come from the environment. A setting that is missing or unsafe is one sentence and exit code 1.
 """
@@ -17,7 +17,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
-from services.gateway import audit_verify
+from services.gateway import audit_prove, audit_verify
 from services.gateway.adapters import migrations
 from services.gateway.adapters.cedar_authorization import PolicyError
 from services.gateway.adapters.migrations import MigrationError
@@ -59,6 +59,9 @@ def _parser() -> argparse.ArgumentParser:
     verifying.add_argument("--json", action="store_true", dest="as_json", help="print the report as JSON")
     verifying.add_argument("--public-key", type=Path, help="PEM file to use instead of asking KMS")
     verifying.set_defaults(run=_verify)
+    proving = audit.add_parser("prove", help="print proofs of a request's records, for outsiders")
+    proving.add_argument("request_id", help="as in the response's x-request-id")
+    proving.set_defaults(run=_prove)
     return parser
 
 
@@ -108,6 +111,10 @@ def _ingest(settings: Settings, options: argparse.Namespace) -> int:
 
 def _verify(settings: Settings, options: argparse.Namespace) -> int:
     return audit_verify.verify(settings, sys.stdout, as_json=options.as_json, public_key=options.public_key)
+
+
+def _prove(settings: Settings, options: argparse.Namespace) -> int:
+    return audit_prove.prove(settings, options.request_id, sys.stdout)
 
 
 def _ended(number: int, frame: FrameType | None) -> None:
