@@ -10,7 +10,7 @@ taken for an identifier only beside a word that says so, or every eleventh order
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import phonenumbers
 from stdnum import iban, luhn
@@ -54,6 +54,7 @@ def _find(view: View) -> Iterator[Finding]:
     yield from _WORDS.find(view)
     if _DIGIT.search(view.text):
         yield from _WORDS_AND_DIGITS.find(view)
+        yield from _cards(view)
         yield from _numbers(view)
         yield from _lettered_numbers(view)
 
@@ -98,12 +99,14 @@ _MAIL_SPELT = (
     r"\s?(?:\(dot\)|\[dot\]|\{dot\}| dot )\s?[a-z]{2,24}"
 )
 _NAMED = (
-    r"(?i:\b(?:(?:my|his|her|their|full|legal|contact|holder'?s?) name(?:\s?:| is| was)|name\s?:|i am called"
+    r"(?i:\b(?:(?:my|his|her|their|full|legal|contact|holder'?s?) name(?:\s?:| is| was)|i am called"
     r"|ich hei(?:ß|ss)e|mein name ist|je m'appelle|me llamo|mi nombre es|mi chiamo|meu nome [eé]|mijn naam is)\s{1,3})"
 )
 _TITLED = r"\b(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herr|Frau|Herrn|Monsieur|Madame|Sra?|Sig|Signora|Dhr|Mevr)\.? "
 _GREETED = r"(?:Dear|Hi|Hello|Liebe|Lieber|Cher|Ch[eè]re|Estimad[oa]|Querid[oa]|Caro|Cara|Beste) "
-_REPORTED = r"(?i:\b(?:reported|submitted|raised|opened|signed) by|\b(?:customer|patient|applicant|tenant)\s?:)\s{1,3}"
+_REPORTED = (
+    r"(?i:\b(?:reported|submitted|raised|opened|signed) by|\b(?:customer|patient|applicant|tenant|name)\s?:)\s{1,3}"
+)
 _PASSPORT = (
     r"(?i:passport|pass|reisepass|passeport|pasaporte|passaporto|paspoort|passaporte)"
     r"(?i:\s?(?:number|num|no|nummer|nr|num[eé]ro|n[uú]mero|#)?\.?)\s{0,2}(?:[:#=]|is|ist|est|es)?\s{0,2}"
@@ -173,7 +176,7 @@ _WORDS = PatternTable(
             "person_name",
             _REPORTED + _NAME,
             ("reported by", "submitted by", "raised by", "opened by", "signed by", "customer", "patient", "applicant",
-             "tenant"),
+             "tenant", "name"),
             score=0.6,
             accept=_is_full_name,
         ),
@@ -243,32 +246,43 @@ def _numbers(view: View) -> Iterator[Finding]:
         kind = _kind_of_number(written, _digits_of(written), before)
         if kind:
             yield Finding(kind, *view.locate(start, end))
-        else:
-            yield from _cards_inside(view, start, written)
 
 
 def _kind_of_number(written: str, digits: str, before: str) -> str:
-    if _is_payment_card(digits):
-        return "payment_card"
     for kind, words, check in _NATIONAL_IDS:
         if (not words or any(word in before for word in words)) and check(written):
             return kind
     return "phone_number" if _is_phone_number(written, digits, before) else ""
 
 
-_CARD = compiled(r"[0-9](?:[ -]?[0-9]){12,18}")
+_CARD_RUN = compiled(r"[0-9](?:[ .-]?[0-9]){12,}")
+_CARD_LENGTHS = (19, 18, 17, 16, 15, 14, 13)
+_GLUED_DIGITS_MAX = 23  # in longer runs a card number begins where a group of digits does
 
 
-def _cards_inside(view: View, offset: int, written: str) -> Iterator[Finding]:
-    """A card number in a longer run of digits, as in `order 12 4111 1111 1111 1111`."""
-    positions = [index for index, char in enumerate(written) if char.isdigit()]
-    digits = _digits_of(written)
-    for length in (16, 15, 14, 13):
-        for first in range(len(digits) - length + 1):
-            if _is_payment_card(digits[first : first + length]):
-                start, end = offset + positions[first], offset + positions[first + length - 1] + 1
-                yield Finding("payment_card", *view.locate(start, end), 0.8)
-                return
+def _cards(view: View) -> Iterator[Finding]:
+    """Card numbers, also several in one run of digits, or in the middle of one as in `order 12 4111 1111 …`."""
+    for match in _CARD_RUN.finditer(view.text):
+        written, offset = match.group(), match.start()
+        places = [index for index, char in enumerate(written) if char.isdigit()]
+        digits = _digits_of(written)
+        at = after = 0
+        while at <= len(digits) - _CARD_LENGTHS[-1]:
+            length = _card_length(digits[at : at + _CARD_LENGTHS[0]]) if at == after or _may_begin(places, at) else 0
+            if length:
+                after = at + length
+                span = view.locate(offset + places[at], offset + places[at + length - 1] + 1)
+                yield Finding("payment_card", *span)
+            at += length or 1
+
+
+def _may_begin(places: Sequence[int], at: int) -> bool:
+    return len(places) <= _GLUED_DIGITS_MAX or places[at] > places[at - 1] + 1
+
+
+def _card_length(digits: str) -> int:
+    """How many of the first digits make a card number; 0 when none do."""
+    return next((length for length in _CARD_LENGTHS if _is_payment_card(digits[:length], length)), 0)
 
 
 _CARD_RANGES = (  # first digits, lengths
@@ -280,9 +294,9 @@ _CARD_RANGES = (  # first digits, lengths
 )  # fmt: skip
 
 
-def _is_payment_card(digits: str) -> bool:
-    plausible = any(digits.startswith(first) and len(digits) in lengths for first, lengths in _CARD_RANGES)
-    return plausible and luhn.is_valid(digits) and len(set(digits)) > 1
+def _is_payment_card(digits: str, length: int) -> bool:
+    plausible = any(digits.startswith(first) and length in lengths for first, lengths in _CARD_RANGES)
+    return plausible and len(digits) == length and luhn.is_valid(digits) and len(set(digits)) > 1
 
 
 def _is_grouped_ssn(written: str) -> bool:

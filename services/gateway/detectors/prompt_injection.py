@@ -63,7 +63,7 @@ def _expression(phrase: str, words: Mapping[str, str]) -> str:
     for name, alternatives in words.items():
         phrase = phrase.replace("{" + name + "}", f"(?:{alternatives})")
     for most in range(1, 10):
-        phrase = phrase.replace(f"~{most}", f"(?:[A-Za-z']+\0){{0,{most}}}")
+        phrase = phrase.replace(f"~{most}", f"(?:[A-Za-z0-9']+\0){{0,{most}}}")
     return phrase.replace("(?", "\1").replace("(", "(?:").replace("\1", "(?").replace(" ", "\0").replace("\0", _GAP)
 
 

@@ -64,6 +64,14 @@ def test_personal_data_is_found_whole(kind: str, text: str, value: str) -> None:
     assert [finding.kind for finding in covering] == [kind]
 
 
+def test_cards_are_found_side_by_side_and_inside_a_run_of_digits() -> None:
+    one, other = "4111 1111 1111 1111", "5555 5555 5555 4444"
+    for text in (f"{one} {other}", f"{one}, {other}", f"order 12 {one} of 2026 and {other}", f"{one}{other}"):
+        found = [text[finding.start : finding.end] for finding in DETECTOR.find(text)]
+        assert "".join(found).count(one) == 1, text
+        assert "".join(found).count(other) == 1, text
+
+
 def test_personal_data_is_found_in_other_digits_and_forms() -> None:
     for value in ("４１１１ １１１１ １１１１ １１１１", "４１１１-1111-1111-1111", "٤١١١ ١١١١ ١١١١ ١١١١"):
         assert [finding.kind for finding in DETECTOR.find(f"card {value}!")] == ["payment_card"]
@@ -101,6 +109,8 @@ def test_a_number_with_a_wrong_check_digit_is_not_one(kind: str, broken: str) ->
         "Hello World! Hi there, the product name is Widget.",
         "We sold 4500 units at 9 to 5 places in 2025 and 2026.",
         "Ratio 16:9, scale 1:250, time 12:30.",
+        "Version 4.0...3.4.1) (2024-12-24) and build 309177/23260351",
+        "Name: Flask",
         "[email_address_1] and [person_name_2] wrote it",
         "Pass the salt; the password policy is on page 3.",
     ],
