@@ -21,6 +21,7 @@ from stacks.local.parts.part import Launch
 
 CLOCK_TOLERANCE_S = 2.0  # creation times are derived from the wall clock, which may be corrected
 POLL_S = 0.02
+BURIAL_S = 3.0
 ORPHANS_GRACE_S = 1.0  # what a process started should end with it
 
 _children: dict[int, subprocess.Popen[bytes]] = {}  # of this command, until they end
@@ -145,6 +146,22 @@ def end(identity: Identity, stop_signal: int = signal.SIGTERM, grace_s: float = 
         _signal(process, signal.SIGKILL)
     _wait(members, grace_s)
     _reap(identity.pid)
+    _await_burial(identity)
+
+
+def _await_burial(identity: Identity) -> None:
+    """Waits until init has buried an orphan of an earlier command: PostgreSQL takes a zombie for a running server."""
+    deadline = time.monotonic() + BURIAL_S
+    while _lies_in_state(identity) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+def _lies_in_state(identity: Identity) -> bool:
+    try:
+        process = psutil.Process(identity.pid)
+        return process.create_time() == identity.created and process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def pause(identity: Identity) -> None:
