@@ -151,6 +151,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
     def _provide(self, request: _Request) -> Created:
         """A provider resource: its settings hold for every resource that names it."""
         self._refuse_bad_inputs(request, _provider_settings(request))
+        self._judged(self._resource(request, Created("", {}, modelled=False)), request.inputs)
         identifier = "" if self._preview else str(uuid.uuid5(uuid.NAMESPACE_URL, request.urn))
         self._record(request, Created(identifier, dict(request.inputs), modelled=False))
         self._providers.add(request.urn, _provider_settings(request), request.source)

@@ -26,8 +26,15 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture
-def endpoint(server: str) -> Endpoint:
-    urllib.request.urlopen(urllib.request.Request(f"{server}/moto-api/reset", method="POST"), timeout=10).close()  # noqa: S310 - a loopback address written here
+def forget(server: str) -> Callable[[], None]:
+    """Empties the AWS API, as a restart of the emulator does."""
+    request = urllib.request.Request(f"{server}/moto-api/reset", method="POST")  # noqa: S310 - a loopback address
+    return lambda: urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - a loopback address
+
+
+@pytest.fixture
+def endpoint(server: str, forget: Callable[[], None]) -> Endpoint:
+    forget()
     return Endpoint(server)
 
 
