@@ -261,9 +261,10 @@ def _settle(project: Project, *, preview: bool) -> None:
 def _servicer(pack: Pack) -> Any:
     """Runs the pack's program up to the moment at which it serves."""
     served = mock.patch.object(pulumi_policy.policy.analyzer_pb2_grpc, "add_AnalyzerServicer_to_server", _Stop)
-    with served, contextlib.chdir(pack.path):
+    folder = pack.path.resolve()
+    with served, contextlib.chdir(folder):
         try:
-            runpy.run_path(str(pack.path.resolve()), run_name="__main__")
+            runpy.run_path(str(folder), run_name="__main__")
         except _Served as end:
             return end.servicer
         except Exception as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 
@@ -117,6 +118,15 @@ def test_stack_is_judged_as_a_whole(in_process: bool, tmp_path: Path) -> None:
     found = run(plant(tmp_path / "program", dedent(body)), "dev", packs=packs).findings
 
     assert [(finding.policy, finding.level) for finding in found] == [("one-key", "mandatory")]
+
+
+@TRANSPORTS
+def test_pack_is_found_by_a_relative_path(in_process: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pack(tmp_path / "pack", in_process=in_process)
+    program = plant(tmp_path / "program", BAD)
+    monkeypatch.chdir(tmp_path)
+
+    assert run(program, "dev", packs=[replace(whole, path=Path("pack"))]).rejected
 
 
 def test_both_transports_find_the_same(tmp_path: Path) -> None:
