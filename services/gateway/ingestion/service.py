@@ -99,6 +99,8 @@ class _Service:
             await self._tend_loops(stopping)
         finally:
             await self._registrations.close()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                events.remove_signal_handler(number)
         return 0
 
     async def _load(self) -> None:
