@@ -32,7 +32,7 @@ COPY = (
 )
 NEAR = "[" + ",".join(map(str, QUESTION)) + "]"
 NEAREST = (
-    "SELECT number FROM documents.chunk WHERE collection = ANY ($2)"  # noqa: S608 - constants
+    "SELECT number FROM documents.chunk WHERE collection = ANY ($2)"
     f" ORDER BY embedding::public.vector({DIMENSIONS}) <=> $1::text::public.vector({DIMENSIONS}) LIMIT 5"
 )
 OpenAs = Callable[[str], Database]
@@ -95,7 +95,7 @@ async def test_a_connection_that_does_not_say_for_whom_sees_no_row(
     await store.replace(registration, document(), passages(LEAVE))
 
     for table in ("chunk", "data_key") if user == "gateway" else ("chunk", "data_key", "document"):
-        assert await as_role(user).fetch(f"SELECT 1 FROM documents.{table}") == []  # noqa: S608 - names above
+        assert await as_role(user).fetch(f"SELECT 1 FROM documents.{table}") == []
 
 
 async def test_the_owner_sees_no_row_even_when_it_says_for_whom(
@@ -165,8 +165,8 @@ async def test_nobody_reads_a_partition_around_its_parent(
     for user in ("gateway", "gateway_ingest"):
         async with as_role(user).connection() as connection:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await connection.execute(f"SELECT * FROM {row['name']}")  # noqa: S608 - a name from the catalogue
-    assert await as_role(OWNER).fetch(f"SELECT 1 FROM {row['name']}") == []  # noqa: S608 - as above
+                await connection.execute(f"SELECT * FROM {row['name']}")
+    assert await as_role(OWNER).fetch(f"SELECT 1 FROM {row['name']}") == []
 
 
 async def test_ingestion_cannot_write_for_another_tenant(as_role: OpenAs, registration: Registration) -> None:
@@ -228,7 +228,7 @@ async def test_a_large_tenant_is_searched_through_its_own_index(
     await store.replace(registration, document("acme"), passages(LEAVE))
     superuser = await postgres.superuser(database_name)
     await superuser.execute(
-        f"{COPY} (SELECT array_agg(sin(n * 7.3 + i))::vector FROM generate_series(1, {DIMENSIONS}) i)"  # noqa: S608 - constants
+        f"{COPY} (SELECT array_agg(sin(n * 7.3 + i))::vector FROM generate_series(1, {DIMENSIONS}) i)"
         " FROM documents.chunk, generate_series(1, 3000) n WHERE number = 0"
     )
     await superuser.close()
