@@ -1,7 +1,7 @@
 """Placeholders: what stands in a prompt for the caller's own personal data, for one request only.
 
-A placeholder carries a random key drawn after the caller's text arrived, so no text can contain one in
-advance: what merely looks like a placeholder is never restored. Restoring works on streams: a tail that
+A placeholder carries a random key drawn after the caller's text arrived and not found in it, so what
+merely looks like a placeholder is never restored. Restoring works on streams: a tail that
 could still become a placeholder is held until it is decided.
 """
 
@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
-# Letters only: digits could make a detector see a number in a placeholder.
-_LETTERS = bytes(b"bcdfghjklmnpqrstvwxz"[byte % 20] for byte in range(256))
+# A short word of letters: digits could make a detector see a number in a placeholder, and small models
+# repeat a word more faithfully than noise.
+_CONSONANTS, _VOWELS = "bdfghjklmnprstvz", "aeiou"
 
 
 class Vault:
-    """Gives each distinct value of one request its placeholder."""
+    """Gives each distinct value of one request its placeholder. `texts` is all that the caller wrote."""
 
-    __slots__ = ("_by_value", "_counts", "_key", "values")
+    __slots__ = ("_by_value", "_counts", "_key", "_texts", "values")
 
-    def __init__(self) -> None:
+    def __init__(self, texts: Sequence[str] = ()) -> None:
         self._key = ""
+        self._texts = texts
         self._by_value: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self.values: dict[str, str] = {}
@@ -31,8 +33,7 @@ class Vault:
         known = self._by_value.get((kind, value))
         if known is not None:
             return known
-        if not self._key:
-            self._key = secrets.token_bytes(8).translate(_LETTERS).decode()
+        self._key = self._key or self._fresh_key()
         number = self._counts.get(kind, 0) + 1
         self._counts[kind] = number
         placeholder = f"[{kind}_{number}_{self._key}]"
@@ -40,9 +41,19 @@ class Vault:
         self.values[placeholder] = value
         return placeholder
 
+    def _fresh_key(self) -> str:
+        key = _word()
+        while any(key in text for text in self._texts):  # there are more words than a request can hold
+            key = _word()
+        return key
+
     def without_key(self, text: str) -> str:
         """`text` as it would be in any other request: for hashing and for search."""
         return text.replace(f"_{self._key}]", "]") if self.values else text
+
+
+def _word() -> str:
+    return "".join(secrets.choice(letters) for letters in (_CONSONANTS, _VOWELS) * 3)
 
 
 class Restorer:

@@ -20,6 +20,7 @@ from services.gateway.exchange import (
     Governed,
     Message,
     Parameters,
+    Submission,
     Tool,
     ToolCall,
 )
@@ -32,7 +33,8 @@ REDACTED_CREDENTIAL = "[redacted credential]"
 
 def govern(admitted: Admitted, detectors: Detectors, prompt_hash: PromptHash) -> Governed:
     """The governed prompt; Denied 400 when it may not be sent at all."""
-    desk = _Desk(detectors, keep_values=admitted.submission.endpoint is Endpoint.CHAT_COMPLETIONS)
+    keep_values = admitted.submission.endpoint is Endpoint.CHAT_COMPLETIONS
+    desk = _Desk(detectors, Vault(_written(admitted.submission)), keep_values=keep_values)
     _check_tool_names(admitted)
     tools = tuple(desk.tool(tool, admitted.role.tools[tool.name]) for tool in admitted.submission.tools)
     _check_parameters(admitted.submission.parameters, desk)
@@ -51,11 +53,11 @@ def govern(admitted: Admitted, detectors: Detectors, prompt_hash: PromptHash) ->
 class _Desk:
     """Governs text after text of one request and keeps count."""
 
-    def __init__(self, detectors: Detectors, *, keep_values: bool) -> None:
+    def __init__(self, detectors: Detectors, vault: Vault, *, keep_values: bool) -> None:
         self._detectors = detectors
         self._keep_values = keep_values
         self._call_ids: dict[str, str] = {}
-        self.vault = Vault()
+        self.vault = vault
         self.redactions: Counter[str] = Counter()
 
     def message(self, message: Message) -> Message:
@@ -130,6 +132,13 @@ class _Desk:
                 param="messages",
                 public="The request was refused by the content policy.",
             )
+
+
+def _written(submission: Submission) -> list[str]:
+    """Everything a placeholder's key must not be found in."""
+    texts = [message.text for message in submission.messages]
+    texts += [call.arguments for message in submission.messages for call in message.tool_calls]
+    return texts + [tool.description for tool in submission.tools]
 
 
 def _check_tool_names(admitted: Admitted) -> None:

@@ -65,3 +65,10 @@ def test_a_hash_does_not_depend_on_the_requests_key() -> None:
         return vault.without_key(f"write to {vault.placeholder('email_address', 'me@example.org')}")
 
     assert text(Vault()) == text(Vault()) == "write to [email_address_1]"
+
+
+def test_a_key_is_a_word_that_the_caller_did_not_write() -> None:
+    written = "".join(consonant + vowel for consonant in "bdfghjklmnprstvz" for vowel in "aeiou")
+    key = Vault([written]).placeholder("email_address", "me@example.org").removesuffix("]").rpartition("_")[2]
+    assert key.isalpha()
+    assert key not in written
