@@ -48,7 +48,10 @@ class Pulumi:
             "PULUMI_CONFIG_PASSPHRASE": "only for this test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DEBUG_PROVIDERS": f"aws:{self.provider_port}",
-            "UV_FROZEN": "1",  # the lock is the lock
+            # The engine lets uv look at the environment before each start; it is complete, and others use it.
+            "UV_FROZEN": "1",
+            "UV_NO_INSTALL_PROJECT": "1",
+            "UV_OFFLINE": "1",
         }
 
 
