@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from examples.documents import PERSONAL_DATA, made_up_credentials
+from examples.sample_documents import PERSONAL_DATA, made_up_credentials
 from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.detectors.personal_data import PersonalDataDetector
 from services.gateway.detectors.prompt_injection import PromptInjectionDetector

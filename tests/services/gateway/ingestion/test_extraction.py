@@ -9,8 +9,8 @@ import pytest
 from docx import Document
 from pypdf import PdfWriter
 
-from examples.documents import FOLDER
-from examples.documents.binary_samples import HIDDEN, ONBOARDING, TRAVEL, pdf
+from examples.binary_samples import HIDDEN, ONBOARDING, TRAVEL, pdf
+from examples.sample_documents import FOLDER
 from services.gateway.ingestion.extraction import extract
 from services.gateway.ingestion.extraction_process import read
 from services.gateway.ingestion.formats import OFFICE_ENCRYPTED

@@ -14,8 +14,8 @@ from dataclasses import replace
 import boto3
 import pytest
 
-from examples.documents import samples
-from examples.documents.binary_samples import ONBOARDING, TRAVEL
+from examples.binary_samples import ONBOARDING, TRAVEL
+from examples.sample_documents import samples
 from services.gateway.adapters.database import connect
 from services.gateway.exchange import Unavailable
 from services.gateway.ingestion import ingest

@@ -13,7 +13,7 @@ import string
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent / "documents"
 PERSONAL_DATA = (
     "Maria Keller",
     "maria.keller@example.com",
@@ -43,7 +43,7 @@ class Sample:
 
 def samples() -> tuple[Sample, ...]:
     """All sample documents, the pasted credentials made up anew."""
-    paths = sorted(path for path in FOLDER.glob("*/*/*") if path.is_file() and path.suffix not in (".py", ".pyc"))
+    paths = sorted(path for path in FOLDER.glob("*/*/*") if path.is_file())
     return tuple(_sample(path) for path in paths)
 
 

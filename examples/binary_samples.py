@@ -1,4 +1,4 @@
-"""Writes the binary sample documents: `python -m examples.documents.binary_samples`. The results are committed.
+"""Writes the binary sample documents: `python -m examples.binary_samples`. The results are committed.
 
 Both files are written by hand, byte for byte the same each time, so that they stay small and can be reviewed here.
 """
@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-HANDBOOK = Path(__file__).parent / "acme" / "handbook"
+HANDBOOK = Path(__file__).parent / "documents" / "acme" / "handbook"
 
 TRAVEL = (
     "Acme travel policy",
