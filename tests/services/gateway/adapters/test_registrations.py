@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 import boto3
@@ -130,9 +131,20 @@ async def test_what_does_not_hold_is_refused_alarmed_once_and_changes_nothing(
     assert registrations.refused == 1
 
 
-async def test_a_template_with_another_variable_is_refused(registry: Registry, registrations: S3Registrations) -> None:
-    from hashlib import sha256
+async def test_one_workloads_bad_registration_harms_no_other(
+    registry: Registry, registrations: S3Registrations
+) -> None:
+    stranger = boto3.client("kms", REGION).create_key()["KeyMetadata"]["Arn"]
+    text = json.dumps(changed(workload="aaa", claims={"workload": "aaa"}))
+    signature = registry.sign(text, stranger, workload="aaa")
+    registry.put("registrations/aaa.json", json.dumps({"document": text, "signature": signature}))
+    registry.publish()
+    await registrations.refresh()
+    assert [loaded.workload for loaded in registrations.all()] == ["document-assistant"]
+    assert registrations.refused == 1
 
+
+async def test_a_template_with_another_variable_is_refused(registry: Registry, registrations: S3Registrations) -> None:
     template = TEMPLATE.replace("{today}", "{user}")
     digest = sha256(template.encode()).hexdigest()
     registry.publish(document(template))
@@ -155,14 +167,11 @@ async def test_a_better_one_heals_and_a_withdrawn_one_goes(registry: Registry, r
         registrations.find(caller())
 
 
-async def test_a_bucket_that_does_not_answer_changes_nothing(
-    registry: Registry, registrations: S3Registrations, monkeypatch: pytest.MonkeyPatch
+async def test_a_bucket_that_cannot_be_read_is_not_ready_and_ends_nothing(
+    registry: Registry, registrations: S3Registrations
 ) -> None:
     registry.publish()
     await registrations.refresh()
-    boto3.client("s3", region_name=REGION).put_bucket_versioning(
-        Bucket=registry.bucket, VersioningConfiguration={"Status": "Suspended"}
-    )
     gone = S3Registrations(aws_session(REGION), Source("no-such-bucket", registry.key_arn, "local"))
     await gone.start()
     await asyncio.sleep(0.5)
