@@ -12,7 +12,7 @@ from components.component import Component
 
 ENGINE = "valkey"
 # Everything a rate limiter needs; nothing that reads other people's settings or empties the store.
-ACCESS = "on ~* -@all +@read +@write +@connection +@scripting +@transaction -@dangerous +info"
+ACCESS = "on ~* -@all +@read +@write +@connection +@scripting +@transaction -@dangerous +info +time"
 
 
 class CacheArgs(TypedDict):
