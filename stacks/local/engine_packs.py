@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from unittest import mock
 
 import grpc
-import pulumi_policy.policy
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]  # the wheel of protobuf has no types
 from pulumi.runtime import config as pulumi_config
 from pulumi.runtime import settings as pulumi_settings
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
@@ -260,7 +260,7 @@ def _settle(project: Project, *, preview: bool) -> None:
 
 def _servicer(pack: Pack) -> Any:
     """Runs the pack's program up to the moment at which it serves."""
-    served = mock.patch.object(pulumi_policy.policy.analyzer_pb2_grpc, "add_AnalyzerServicer_to_server", _Stop)
+    served = mock.patch.object(analyzer_pb2_grpc, "add_AnalyzerServicer_to_server", _Stop)
     folder = pack.path.resolve()
     with served, contextlib.chdir(folder):
         try:
@@ -282,19 +282,13 @@ def _configure(pack: Pack, analyzer: Analyzer, project: Project, *, preview: boo
             config=project.config,
         )
     )
-    info = analyzer.GetAnalyzerInfo(None if pack.in_process else _empty())
+    info = analyzer.GetAnalyzerInfo(empty_pb2.Empty())
     names = [policy.name for policy in info.policies]
     for name in pack.config:
         if name not in (*names, "all"):
             raise EngineError(f"{pack.path}:1: configures the unknown policy {name!r} (there are: {', '.join(names)})")
     configured = {policy.name: _policy_config(pack, policy, info.initialConfig) for policy in info.policies}
     analyzer.Configure(analyzer_pb2.ConfigureAnalyzerRequest(policyConfig=configured))
-
-
-def _empty() -> Any:
-    from google.protobuf import empty_pb2
-
-    return empty_pb2.Empty()
 
 
 def _policy_config(pack: Pack, policy: Any, initial: Mapping[str, Any]) -> analyzer_pb2.PolicyConfig:

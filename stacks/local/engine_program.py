@@ -93,7 +93,8 @@ def _run_on_new_loop(project: Project, monitor: Any, engine: Any, *, preview: bo
     )
     pulumi_config.set_all_config(project.config, [])
     loop = asyncio.new_event_loop()
-    loop.set_task_factory(_task_with_call_site)
+    factory: Any = _task_with_call_site
+    loop.set_task_factory(factory)
     loop.set_exception_handler(lambda _loop, context: logging.getLogger(__name__).debug("%s", context))
     asyncio.set_event_loop(loop)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from google.protobuf import struct_pb2
+from google.protobuf import struct_pb2  # type: ignore[import-untyped]  # the wheel of protobuf has no types
 from pulumi.runtime import rpc
 
 from stacks.local.engine_graph import UNKNOWN, Json

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import grpc
-from google.protobuf import empty_pb2, struct_pb2
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]  # the wheel of protobuf has no types
 from pulumi.runtime.proto import (
     callback_pb2,
     callback_pb2_grpc,
