@@ -71,7 +71,7 @@ class Journey:
             Endpoint.from_environment(), parts=Parts(self.addresses, self.places), deployer_role=DEPLOYER
         )
         memory_mib = sum(row.rss_mib for row in rows)
-        return Outcome(f"{len(rows)} parts, {memory_mib:,.0f} MiB", "python -m stacks.local.parts status")
+        return Outcome(f"{len(rows)} parts, {memory_mib:,.0f} MiB", ".venv/bin/python -m stacks.local.parts status")
 
     def deploy_platform(self) -> Outcome:
         preview, self.platform = self._deploy(PLATFORM)
@@ -83,7 +83,7 @@ class Journey:
             self.provider.run_task(self.promised("taskDefinitions")["migrate"])
         except TaskFailed as error:
             raise StepError(str(error)) from None
-        return Outcome("schema applied by the owner role", f"cat {_relative(self.places.logs)}/gateway-migrate.log")
+        return Outcome("schema applied by the owner role", f"cat {shown(self.places.logs)}/gateway-migrate.log")
 
     def deploy_workload(self) -> Outcome:
         preview, self.workload = self._deploy(WORKLOAD)
@@ -114,7 +114,7 @@ class Journey:
         path = self.places.root / "connection.json"
         write_private(path, json.dumps(connection, indent=1) + "\n")
         write_private(self.places.root / "gateway.env", self._auditor_environment())
-        return Outcome(f"{len(people.persons)} people, roles {', '.join(roles)}", f"cat {_relative(path)}")
+        return Outcome(f"{len(people.persons)} people, roles {', '.join(roles)}", f"cat {shown(path)}")
 
     def _require_free_ports(self) -> None:
         """The ports that the deployment takes later; each part looks after its own."""
@@ -231,7 +231,7 @@ def _deployed(preview: engine.Deployment, deployment: engine.Deployment, record:
         f"{counts.get('modelled', 0)} modelled, {counts.get('recorded only', 0)} recorded only; "
         f"0 violations, {waited} judgements waited for known values"
     )
-    return Outcome(figure, f"cat {_relative(record)}")
+    return Outcome(figure, f"cat {shown(record)}")
 
 
 def _answers(url: str) -> bool:
@@ -246,5 +246,5 @@ def _quoted(value: str) -> str:
     return "'" + value.replace("'", "'\\''") + "'"
 
 
-def _relative(path: Path) -> str:
+def shown(path: Path) -> str:
     return str(path.relative_to(REPOSITORY)) if path.is_relative_to(REPOSITORY) else str(path)

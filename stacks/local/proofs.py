@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import secrets
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 
 import openai
 
+from examples.sample_documents import samples
 from stacks.local.ask import Question, ask, ask_streaming
 from stacks.local.engine_graph import Json
-from stacks.local.journey import Journey, wait_until
+from stacks.local.journey import Journey, shown, wait_until
 from stacks.local.parts.oidc import ROLES
 from stacks.local.parts.places import REPOSITORY
 from stacks.local.progress import Outcome, StepError
 from stacks.local.report import Passage
 
-EXAMPLES = REPOSITORY / "examples" / "documents"
 QUESTION = "How many days of paid leave do employees have each year?"
 QUOTED = "25 days of paid leave"
 SECRET_FACT_OF_ACME = QUOTED
@@ -32,17 +32,16 @@ class Proofs:
 
     journey: Journey
     passages: list[Passage] = field(default_factory=list)
-    pasted_token: str = field(default_factory=lambda: "ghp_" + secrets.token_hex(18))
+    secrets: list[str] = field(default_factory=lambda: ["ghp_" + token_hex(18)])
 
     def ingest_documents(self) -> Outcome:
-        """Uploads the sample documents, one with a token pasted into it, and waits until each was judged."""
+        """Uploads the sample documents, credentials pasted into some, and waits until each was judged."""
         bucket = self._registered("documentBucket")
         store = self.journey.provider.client("s3")
-        uploads = [path for path in sorted(EXAMPLES.rglob("*")) if path.is_file()]
-        for path in uploads:
-            store.upload_file(str(path), bucket, path.relative_to(EXAMPLES).as_posix())
-        ticket = f"Support ticket 4711. Customer wrote: my access token is {self.pasted_token}, please check it.\n"
-        store.put_object(Bucket=bucket, Key="acme/handbook/ticket-4711.txt", Body=ticket.encode())
+        uploads = samples()
+        for sample in uploads:
+            store.put_object(Bucket=bucket, Key=sample.key, Body=sample.content)
+        self.secrets += [secret for sample in uploads for secret in sample.secrets]
         queue = self.journey.provider.client("sqs")
         wait_until(lambda: _drained(queue, self._registered("documentQueueUrl")), "the ingestion of the documents")
         return Outcome(
@@ -58,7 +57,7 @@ class Proofs:
     def quotes_a_document_streaming(self) -> Outcome:
         pieces = list(ask_streaming(self._question(QUESTION)))
         _require(QUOTED in "".join(pieces), f"the streamed answer does not quote the document: {''.join(pieces)!r}")
-        return Outcome(f"{len(pieces)} pieces released", 'curl -N …/chat/completions with "stream": true')
+        return Outcome(f"{len(pieces)} pieces released", f"make ask QUESTION='{QUESTION}'")
 
     def answers_through_bedrock(self) -> Outcome:
         answer = ask(self._question(QUESTION, model="nova-lite"))
@@ -72,12 +71,18 @@ class Proofs:
         return Outcome(_short(answer), f"make ask TENANT=globex QUESTION='{QUESTION}'")
 
     def keeps_credentials_from_the_model(self) -> Outcome:
-        """A pasted token is in no request that reached the model, and in no log."""
-        ask(self._question(f"My token is {self.pasted_token}. How many days of paid leave do I have?", role="support"))
-        found = [path.name for path in self._written() if self.pasted_token.encode() in path.read_bytes()]
-        _require(not found, f"the pasted token was written to {', '.join(found)}")
+        """No pasted credential, of a question or a document, is in a request to the model, a log or the database."""
+        ask(self._question(f"My token is {self.secrets[0]}. How many days of paid leave do I have?", role="support"))
         _require(self._model_saw_the_question(), "the request log of the model shows no request to compare with")
-        return Outcome("in no model request, log or record", "grep -r ghp_ build/local/logs")
+        found = {
+            path.name for path in self._written() for secret in self.secrets if secret.encode() in path.read_bytes()
+        }
+        _require(not found, f"a pasted credential was written to {', '.join(sorted(found))}")
+        places = self.journey.places
+        return Outcome(
+            f"{len(self.secrets)} credentials: in no model request, log or database file",
+            f"grep -rlE 'gh[p]_[0-9A-Za-z]{{36}}' {shown(places.logs)} {shown(places.data('postgresql'))}",
+        )
 
     def refuses_an_attack(self) -> Outcome:
         refusal = _refusal(lambda: ask(self._question(ATTACK)))

@@ -18,7 +18,9 @@ from services.gateway.ports import Detector, Documents, Embeddings
 from services.gateway.stages.screening import instructs
 from services.gateway.stages.worst_case import CONTEXT_BYTES_MAX, size_bytes
 
-CHUNKS_MAX = 5
+CHUNKS_MAX = 4
+# Passages this much farther from the question than the nearest one distract the model and cost tokens.
+DISTANCE_MARGIN = 0.2
 QUESTION_CHARS_MAX = 2_000  # of its end: embedding models read little more
 NO_PASSAGES = "(no passage of the documents matches this question)"
 
@@ -54,11 +56,12 @@ def _may_be_shown(chunk: Chunk, registration: Registration, injection: Detector)
 
 
 def _fit(chunks: Iterable[Chunk]) -> tuple[Chunk, ...]:
-    """As many passages, nearest first, as the reserved money covers."""
-    kept, size = [], 0
+    """As many passages, nearest first, as are about the question and as the reserved money covers."""
+    kept: list[Chunk] = []
+    size = 0
     for chunk in chunks:
         size += size_bytes(chunk.text) + size_bytes(chunk.document) + 128
-        if size > CONTEXT_BYTES_MAX:
+        if size > CONTEXT_BYTES_MAX or (kept and chunk.distance > kept[0].distance + DISTANCE_MARGIN):
             break
         kept.append(chunk)
     return tuple(kept)
