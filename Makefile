@@ -8,7 +8,9 @@ UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
 PYTHON := .venv/bin/python
 READY := .venv/.ready
-export PYTHONDONTWRITEBYTECODE := 1
+# Bytecode goes below build/, and is written: without it every process compiles pulumi_aws anew.
+export PYTHONPYCACHEPREFIX := $(CURDIR)/build/bytecode
+override export PYTHONDONTWRITEBYTECODE :=
 export QUESTION
 
 help: ## list the commands

@@ -14,9 +14,10 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 from unittest import mock
@@ -176,17 +177,32 @@ def state(resource: Resource, checked: Mapping[str, Json]) -> dict[str, Json]:
 def opened(packs: Sequence[Pack], project: Project, *, preview: bool, stop_at_mandatory: bool) -> Iterator[Packs]:
     """Starts and configures every pack; ends them afterwards."""
     with ExitStack() as stack:
+        started = [stack.enter_context(_started(pack, project, preview=preview)) for pack in packs]
         analyzers = []
-        for pack in packs:
-            start = _in_process if pack.in_process else _as_process
-            analyzer = stack.enter_context(start(pack, project, preview=preview))
+        for pack, connect in zip(packs, started, strict=True):
+            analyzer = stack.enter_context(connect())
             _configure(pack, analyzer, project, preview=preview)
             analyzers.append((str(pack.path / "__main__.py"), analyzer))
         yield Packs(analyzers, stop_at_mandatory=stop_at_mandatory)
 
 
 @contextmanager
-def _as_process(pack: Pack, project: Project, *, preview: bool) -> Iterator[Analyzer]:
+def _started(
+    pack: Pack, project: Project, *, preview: bool
+) -> Iterator[Callable[[], AbstractContextManager[Analyzer]]]:
+    """The way to a pack that is starting: the next one starts meanwhile."""
+    if pack.in_process:
+        yield partial(_in_process, pack, project, preview=preview)
+        return
+    process = _spawned(pack, project, preview=preview)
+    try:
+        yield partial(_connected, pack, process)
+    finally:
+        process.kill()  # it holds nothing, and takes its time to leave in order
+        process.communicate(timeout=_START_TIMEOUT_S)
+
+
+def _spawned(pack: Pack, project: Project, *, preview: bool) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "PULUMI_PROJECT": project.name,
@@ -196,15 +212,15 @@ def _as_process(pack: Pack, project: Project, *, preview: bool) -> Iterator[Anal
         "PULUMI_CONFIG": json.dumps(project.config),
     }
     command = [sys.executable, "-u", "-m", "pulumi.policy", "127.0.0.1:1", str(pack.path.resolve())]
-    process = subprocess.Popen(
+    return subprocess.Popen(
         command, cwd=pack.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    try:
-        with grpc.insecure_channel(f"127.0.0.1:{_port(pack, process)}") as channel:
-            yield analyzer_pb2_grpc.AnalyzerStub(channel)
-    finally:
-        process.terminate()
-        process.communicate(timeout=_START_TIMEOUT_S)
+
+
+@contextmanager
+def _connected(pack: Pack, process: subprocess.Popen[str]) -> Iterator[Analyzer]:
+    with grpc.insecure_channel(f"127.0.0.1:{_port(pack, process)}") as channel:
+        yield analyzer_pb2_grpc.AnalyzerStub(channel)
 
 
 def _port(pack: Pack, process: subprocess.Popen[str]) -> int:

@@ -36,7 +36,9 @@ STACK = "local"
 DEPLOYER = "llm-pipelines-local-deployer"
 PLATFORM = REPOSITORY
 WORKLOAD = REPOSITORY / "stacks" / "workloads" / "document_assistant"
-PACKS = tuple(engine.Pack(REPOSITORY / "policy_packs" / name) for name in ("baseline_security", "llm_guardrails"))
+PACKS = tuple(
+    engine.Pack(REPOSITORY / "policy_packs" / name, in_process=True) for name in ("baseline_security", "llm_guardrails")
+)
 DOCUMENTS = REPOSITORY / "examples" / "documents"
 PATIENCE_S = 60.0
 

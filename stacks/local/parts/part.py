@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stacks.local.parts.places import REPOSITORY
 
-INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "TMPDIR", "USER")
+INHERITED = ("HOME", "LANG", "LC_ALL", "PATH", "PYTHONPYCACHEPREFIX", "TMPDIR", "USER")
 
 
 class PartError(Exception):
@@ -32,7 +32,7 @@ class Launch:
     def complete_environment(self) -> dict[str, str]:
         """A short list is inherited: no AWS credential or proxy of the machine reaches a local part."""
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return {**inherited, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1", **self.environment}
+        return {**inherited, "PYTHONUNBUFFERED": "1", **self.environment}
 
 
 @dataclass(frozen=True, slots=True)
