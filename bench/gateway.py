@@ -28,16 +28,17 @@ BODY = json.dumps({"model": "local", "messages": [{"role": "user", "content": PR
 
 
 def measure() -> Iterator[Figure]:
-    """Starts the platform in front of the fake upstream, measures, and stops it again."""
-    with _upstream(), _platform(f"http://127.0.0.1:{UPSTREAM_PORT}/v1") as started_in_s:
-        base_url = json.loads(CONNECTION.read_text())["base_url"]
+    """Starts the platform with its own model, then in front of the fake upstream; measures; stops it again."""
+    with _platform("") as started_in_s:
         yield at_most("make up, warm", started_in_s, 60, "s", "parts, programs, packs, questions, proofs")
+        yield at_most("memory of all local parts", _all_parts_mib() / 1024, 3, "GiB", "resident, model included")
+    with _upstream(), _platform(f"http://127.0.0.1:{UPSTREAM_PORT}/v1"):
+        base_url = json.loads(CONNECTION.read_text())["base_url"]
         gateway = _pin(int(base_url.split(":")[2].split("/")[0]))
         token = _token()
         yield from _throughput(base_url, token)
         yield from _latency(base_url, token)
         yield at_most("gateway memory", gateway.memory_info().rss / 2**20, 200, "MiB", "after the load")
-        yield at_most("memory of all local parts", _all_parts_mib() / 1024, 3, "GiB", "resident, gateway included")
 
 
 @contextmanager
@@ -54,7 +55,9 @@ def _upstream() -> Iterator[None]:
 @contextmanager
 def _platform(model_url: str) -> Iterator[float]:
     began = time.monotonic()
-    subprocess.run([sys.executable, "-m", "stacks.local.up", "--model-url", model_url], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "stacks.local.up", "--model-url", model_url], check=True, stdout=subprocess.DEVNULL
+    )
     try:
         yield time.monotonic() - began
     finally:
