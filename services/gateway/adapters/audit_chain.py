@@ -119,7 +119,7 @@ def software_digest() -> str:
     """What runs: a digest over the names and bytes of the gateway's own files."""
     root = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.suffix in (".py", ".sql", ".lua", ".toml")):
+    for path in sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".pyc"):
         digest.update(f"{path.relative_to(root)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return f"sha256:{digest.hexdigest()}"
 
