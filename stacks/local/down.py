@@ -14,9 +14,15 @@ from stacks.local.parts.supervisor import stop_recorded
 
 
 def stop_everything(places: Places) -> list[str]:
-    """Ends the services and the parts by their recorded process identity; logs and the report stay."""
+    """Ends the services and the parts by their recorded process identity.
+
+    Data and everything that opens a door go with them; logs and the report stay.
+    """
     stopped = stop_recorded(places)
-    shutil.rmtree(places.root / "data", ignore_errors=True)
+    for folder in (places.root / "data", places.run):
+        shutil.rmtree(folder, ignore_errors=True)
+    for name in ("connection.json", "gateway.env"):
+        (places.root / name).unlink(missing_ok=True)
     return stopped
 
 

@@ -20,6 +20,7 @@ from rich.console import Console
 from stacks.local.down import stop_everything
 from stacks.local.journey import Journey
 from stacks.local.parts.addresses import Addresses
+from stacks.local.parts.part import PartError
 from stacks.local.parts.places import DEFAULT_ROOT, REPOSITORY, Places
 from stacks.local.progress import Row, Step, run_steps, table
 from stacks.local.proofs import Proofs
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         stop_everything(places)
         print("interrupted: what was started is stopped again", file=sys.stderr)
         return 130
+    except PartError as error:
+        print(error, file=sys.stderr)
+        return 1
     except BaseException:  # whatever it was, nothing half-started stays
         stop_everything(places)
         raise

@@ -29,6 +29,16 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def stack_files_stay() -> Iterator[None]:
+    """`pulumi stack init` writes the salt of its passphrase into Pulumi.<stack>.yaml; a test leaves no trace."""
+    folders = (REPOSITORY / "stacks" / "platform", WORKLOAD)
+    kept = {path: path.read_bytes() for folder in folders for path in folder.glob("Pulumi.*.yaml")}
+    yield
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
 @pytest.fixture(scope="module")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The AWS API with bucket policies judged; yields the variables by which it is found."""

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from services.gateway.exchange import Chunk, Finish, Grounded
 
 CITATION_DISTANCE_MAX = 0.75
 CITATIONS_MAX = 3
-QUOTE_CHARS = 200
+QUOTE_CHARS = 240
+
+_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|$)")
+_WORD = re.compile(r"\w{3,}")
+_STEM_CHARS = 5  # "leave" and "leaves", "approve" and "approval" count as one word
 
 
 def citations(grounded: Grounded, finish: Finish) -> str:
@@ -18,8 +23,9 @@ def citations(grounded: Grounded, finish: Finish) -> str:
         return ""
     if admitted.submission.parameters.response_format is not None:
         return ""
+    question = stems(grounded.governed.question)
     return "".join(
-        f'\n\n[{number}] {chunk.document}: "{_quote(chunk.text)}"'
+        f'\n\n[{number}] {chunk.document}: "{quote(chunk.text, question)}"'
         for number, chunk in enumerate(_best(grounded.chunks), 1)
     )
 
@@ -33,9 +39,20 @@ def _best(chunks: Sequence[Chunk]) -> list[Chunk]:
     return list(best.values())[:CITATIONS_MAX]
 
 
-def _quote(text: str) -> str:
+def quote(text: str, question: frozenset[str]) -> str:
+    """The stretch of `text`, at most QUOTE_CHARS long and word for word, that shares most with the question."""
+    starts = [sentence.start() for sentence in _SENTENCE.finditer(text) if sentence.group().strip()] or [0]
+    best = max(starts, key=lambda start: len(stems(_cut(text[start:])) & question))  # the first of equals
+    return _cut(text[best:])
+
+
+def stems(text: str) -> frozenset[str]:
+    return frozenset(word[:_STEM_CHARS].lower() for word in _WORD.findall(text))
+
+
+def _cut(text: str) -> str:
     text = text.strip()
     if len(text) <= QUOTE_CHARS:
         return text
-    cut = text.rfind(" ", QUOTE_CHARS // 2, QUOTE_CHARS)
-    return text[: cut if cut > 0 else QUOTE_CHARS]
+    end = text.rfind(" ", QUOTE_CHARS // 2, QUOTE_CHARS)
+    return text[: end if end > 0 else QUOTE_CHARS].rstrip()
