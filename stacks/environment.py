@@ -54,6 +54,10 @@ _PRIVATE_BLOCKS = tuple(ipaddress.IPv4Network(block) for block in ("10.0.0.0/8",
 PrivateNetworkCidr = Annotated[str, AfterValidator(_private_network)]
 Region = Literal["eu-central-1", "eu-west-1", "us-east-1", "us-west-2"]
 ModelId = Annotated[str, AfterValidator(text_like(r"[a-z0-9][a-z0-9._-]{0,63}", "a model id of a-z, 0-9, . _ -"))]
+ServedModel = Annotated[
+    str,
+    AfterValidator(text_like(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}", "the name under which a server offers a model")),
+]
 FoundationModel = Annotated[
     str, AfterValidator(text_like(r"[a-z0-9-]+\.[a-z0-9.:-]+", "a Bedrock model id such as amazon.nova-lite-v1:0"))
 ]
@@ -202,7 +206,7 @@ class OpenAIModel(_Offer):
 
     backend: Literal["openai"]
     base_url: BaseUrl
-    upstream_model: ModelId
+    upstream_model: ServedModel
 
 
 class BedrockModel(_Offer):
@@ -284,14 +288,12 @@ class Environment(Section):
     def bedrock_models(self) -> tuple[BedrockModel, ...]:
         return tuple(model for model in self.models if isinstance(model, BedrockModel))
 
-    def with_model_url(self, url: str) -> Environment:
-        """The same environment with the self-hosted chat model served at `url`. Accepted in local only."""
+    def with_model_url(self, url: str, served_model: str) -> Environment:
+        """The same environment with the self-hosted chat model at `url`, there named `served_model`. Local only."""
         if self.name is not EnvironmentName.LOCAL:
             raise ConfigurationError(f"modelUrl: accepted in environment local only (got it in {self.name.value})")
-        models = [
-            {**model.model_dump(mode="json"), "base_url": url} if model.id == "local" else model.model_dump(mode="json")
-            for model in self.models
-        ]
+        changed = {"local": {"base_url": url, "upstream_model": served_model}}
+        models = [{**model.model_dump(mode="json"), **changed.get(model.id, {})} for model in self.models]
         return Environment.load({**self.model_dump(mode="json"), "models": models})
 
     @field_validator("accounts")

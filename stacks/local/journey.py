@@ -163,7 +163,9 @@ class Journey:
 
     def _overrides(self) -> dict[str, str]:
         """Configuration that this run changes: the model server, and the ports of a run beside another."""
-        chosen = {"llm-pipelines:modelUrl": self.model_url} if self.model_url else {}
+        chosen = {}
+        if self.model_url:
+            chosen = {"llm-pipelines:modelUrl": self.model_url, "llm-pipelines:modelName": served_model(self.model_url)}
         if self.addresses != Addresses.default():
             chosen["llm-pipelines:environment"] = moved_environment(self.addresses)
         return chosen
@@ -209,6 +211,19 @@ def moved_environment(addresses: Addresses) -> str:
             f"{HOST}:{getattr(Addresses.default(), one.name)}", f"{HOST}:{getattr(addresses, one.name)}"
         )
     return text
+
+
+def served_model(base_url: str) -> str:
+    """The name under which a server offers its model: the first it lists; `local` where it lists none."""
+    url = f"{base_url.rstrip('/')}/models"
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - the scheme is checked with the parts
+            listed = [str(model["id"]) for model in json.loads(answer.read())["data"]]
+    except (urllib.error.HTTPError, ValueError, KeyError, TypeError):
+        return "local"  # a server of one model need not list it
+    except OSError as error:
+        raise StepError(f"MODEL_URL: {url} does not answer: {error}") from None
+    return "local" if "local" in listed or not listed else listed[0]
 
 
 def wait_until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:

@@ -32,7 +32,7 @@ def configured(config: pulumi.Config, stack: str) -> Environment:
     if environment.name.value != stack:
         raise ConfigurationError(f"environment.name must be the stack's name {stack} (got {environment.name.value!r})")
     model_url = config.get("modelUrl")
-    return environment.with_model_url(model_url) if model_url else environment
+    return environment.with_model_url(model_url, config.get("modelName") or "local") if model_url else environment
 
 
 def promise(environment: Environment, foundation: Foundation, serving: Serving) -> Platform:

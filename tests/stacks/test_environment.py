@@ -154,10 +154,11 @@ def test_no_field_of_dev_can_name_production(data: st.DataObject) -> None:
 
 
 def test_a_model_server_of_ones_own_is_accepted_in_local_only() -> None:
-    local = Environment.load(environment_values("local")).with_model_url("http://127.0.0.1:9000/v1")
+    local = Environment.load(environment_values("local")).with_model_url("http://127.0.0.1:9000/v1", "Qwen/Qwen3-8B")
 
-    assert [model.model_dump()["base_url"] for model in local.models if model.id == "local"] == [
-        "http://127.0.0.1:9000/v1"
+    served = [model.model_dump() for model in local.models if model.id == "local"]
+    assert [(one["base_url"], one["upstream_model"]) for one in served] == [
+        ("http://127.0.0.1:9000/v1", "Qwen/Qwen3-8B")
     ]
     with pytest.raises(ConfigurationError, match="modelUrl: accepted in environment local only"):
-        Environment.load(environment_values("dev")).with_model_url("http://127.0.0.1:9000/v1")
+        Environment.load(environment_values("dev")).with_model_url("http://127.0.0.1:9000/v1", "local")
