@@ -207,7 +207,8 @@ def refuse(param: str | None, code: str, public: str) -> NoReturn:
 B = TypeVar("B")
 _chat_decoder = msgspec.json.Decoder(_ChatBody)
 _embedding_decoder = msgspec.json.Decoder(_EmbeddingBody)
-_STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+# From a quote on it always matches and never goes back, closed or not: linear in whatever a caller sends.
+_STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$(.*)`)?", re.DOTALL)
 _PLACE = re.compile(r" - (?:at|in) `(?:key in )?\$\.?([^`]*)`")

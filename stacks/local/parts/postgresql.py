@@ -154,9 +154,11 @@ class Account:
         if self.owner is not None:
             os.chown(path, self.owner, self.owner)
 
-    def can_run(self, program: Path, folder: Path) -> bool:
+    def can_run(self, folder: Path) -> bool:
+        """Asks initdb, which looks for the server beside itself with the rights of the real user."""
+        asking = (str(binary("initdb")), "--show", f"--pgdata={folder}")
         try:
-            return processes.run(self.launch((str(program), "--version"), folder)).returncode == 0
+            return processes.run(self.launch(asking, folder)).returncode == 0
         except OSError:
             return False  # the command of the prefix is not installed
 
@@ -182,7 +184,7 @@ def _account(places: Places) -> Account:
     if user == 0 and is_open_to_others(binary("postgres")) and is_open_to_others(folder):
         return AS_NOBODY
     for candidate in (IN_NAMESPACE, WITH_CAPABILITY):
-        if candidate.can_run(binary("postgres"), folder):
+        if candidate.can_run(folder):
             return candidate
     raise PartError(
         f"PostgreSQL refuses to run as user {user}, and there is no way here to be another: "

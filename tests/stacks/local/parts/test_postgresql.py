@@ -138,7 +138,7 @@ def test_root_runs_it_as_another_user_even_in_a_folder_closed_to_others(
     folder = tmp_path / "data"
     folder.mkdir(mode=0o700)
     account.give(folder)
-    if not account.can_run(postgresql.binary("postgres"), folder):
+    if not account.can_run(folder):
         pytest.skip("this machine forbids it")
     done = processes.run(account.launch((str(postgresql.binary("initdb")), "--no-sync", f"--pgdata={folder}"), folder))
     assert done.returncode == 0, done.stderr
@@ -148,4 +148,4 @@ def test_root_runs_it_as_another_user_even_in_a_folder_closed_to_others(
 
 def test_account_that_cannot_be_had_is_recognised(tmp_path: Path) -> None:
     impossible = postgresql.Account(("no-such-command-anywhere",))
-    assert not impossible.can_run(postgresql.binary("postgres"), tmp_path)
+    assert not impossible.can_run(tmp_path)
