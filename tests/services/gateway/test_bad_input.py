@@ -66,6 +66,8 @@ BAD: dict[str, tuple[bytes, int, str, str | None]] = {
     "not a number": (chat(temperature=float("nan")), 400, "invalid_json", None),
     "nested too deep": (chat(tools=[{"type": "function", "function": {"name": "weather", "parameters": json.loads('{"a":' * 40 + "1" + "}" * 40)}}]), 400, "invalid_json", None),  # noqa: E501 - one case a line
     "a hundred thousand brackets": (b"[" * 100_000, 400, "invalid_json", None),
+    "quotes without end": (b"[" * 40 + b'"' + b'\\"' * 400_000, 400, "invalid_json", None),
+    "a string without end": (b"[" * 33 + b'"' + b'\\\n"' * 200_000 + b"\\", 400, "invalid_json", None),
     "a key twice": (chat()[:-1] + b',"model":"other"}', 400, "duplicate_parameter", None),
     "a key twice, deep": (chat().replace(b'"role": "user"', b'"role": "user", "role": "user"'), 400, "duplicate_parameter", None),  # noqa: E501 - one case a line
     "no model": (chat(model=...), 400, "missing_required_parameter", "model"),
