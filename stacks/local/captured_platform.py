@@ -1,0 +1,27 @@
+"""The platform of one environment without a cloud: its configuration, and the graph the program makes of it."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+from stacks.environment import Environment
+from stacks.local import engine
+from stacks.local.engine_project import load_project
+
+_PROGRAM = Path(__file__).resolve().parents[2]
+
+
+def configured(name: str) -> Environment:
+    """What `Pulumi.<name>.yaml` says, judged as the program judges it."""
+    project = load_project(_PROGRAM, name, {})
+    return Environment.load(json.loads(project.config[f"{project.name}:environment"]))
+
+
+def captured(name: str) -> engine.Deployment:
+    """Every resource with all ids known; nothing is created."""
+    with warnings.catch_warnings():
+        # The SDK warns of its own older resources while its modules are loaded.
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
+        return engine.run(_PROGRAM, name)

@@ -1,0 +1,84 @@
+"""Captures the platform of an environment and proves who can reach whom.
+
+    python -m stacks.local.reachability                       every environment
+    python -m stacks.local.reachability --environment prod    one of them
+    … --svg FILE                                              also draws it (one environment)
+
+Exit 0: every promise holds. Exit 1: one is broken; its path is printed. Exit 2: the graph cannot be judged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from rich.console import Console
+
+from stacks.configuration import ConfigurationError
+from stacks.environment import Environment, EnvironmentName
+from stacks.local.captured_platform import captured, configured
+from stacks.local.engine_graph import EngineError
+from stacks.local.reachability.drawing import drawing
+from stacks.local.reachability.promises import EXPECTED_TIERS, Breach, Declared, breaches
+from stacks.local.reachability.reading import Unjudgeable, read
+from stacks.local.reachability.table import table
+
+_HOLDS, _BROKEN, _UNJUDGED = 0, 1, 2
+_PIPE_WIDTH = 132
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    console = Console()
+    console = console if console.is_terminal else Console(width=_PIPE_WIDTH)
+    try:
+        return max([_prove(name, options.svg, console) for name in options.environments])
+    except (Unjudgeable, EngineError, ConfigurationError) as refusal:
+        console.print(f"not judged: {refusal}", style="red", markup=False)
+        return _UNJUDGED
+
+
+def _prove(name: str, svg: Path | None, console: Console) -> int:
+    network = read(captured(name).resources, expected=EXPECTED_TIERS)
+    if svg:
+        svg.write_text(drawing(network, title=f"Who can reach whom in {name}"), encoding="utf-8")
+    console.print(table(network, title=name))
+    broken = breaches(network, declared_by(configured(name)))
+    _say(broken, name, console)
+    return _BROKEN if broken else _HOLDS
+
+
+def declared_by(environment: Environment) -> Declared:
+    """What the configuration of an environment says of the world outside."""
+    network = environment.network
+    return Declared(
+        client_cidrs=tuple(map(IPv4Network, network.client_cidrs)),
+        issuer_cidrs=tuple(map(IPv4Network, network.issuer_cidrs)),
+        transit_gateway=network.transit_gateway_id,
+    )
+
+
+def _say(broken: Sequence[Breach], name: str, console: Console) -> None:
+    for breach in broken:
+        console.print(str(breach), style="red", markup=False, highlight=False)
+    if not broken:
+        console.print(f"{name}: every promise holds", style="green", highlight=False)
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    names = [name.value for name in EnvironmentName]
+    parser = argparse.ArgumentParser(prog="python -m stacks.local.reachability", description=__doc__)
+    parser.add_argument("--environment", choices=names, help="one environment instead of all")
+    parser.add_argument("--svg", type=Path, help="also draw it into this file; needs --environment")
+    options = parser.parse_args(arguments)
+    if options.svg and not options.environment:
+        parser.error("--svg draws one environment: give --environment")
+    options.environments = [options.environment] if options.environment else names
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
