@@ -10,9 +10,11 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 
 # A short word of letters: digits could make a detector see a number in a placeholder, and small models
 # repeat a word more faithfully than noise.
+SYLLABLES = 3
 _CONSONANTS, _VOWELS = "bdfghjklmnprstvz", "aeiou"
 
 
@@ -42,9 +44,10 @@ class Vault:
         return placeholder
 
     def _fresh_key(self) -> str:
-        key = _word()
-        while any(key in text for text in self._texts):  # there are more words than a request can hold
-            key = _word()
+        for syllables in count(SYLLABLES):  # longer with each try: no request can hold all the words of all lengths
+            key = _word(syllables)
+            if not any(key in text for text in self._texts):
+                break
         return key
 
     def without_key(self, text: str) -> str:
@@ -52,8 +55,8 @@ class Vault:
         return text.replace(f"_{self._key}]", "]") if self.values else text
 
 
-def _word() -> str:
-    return "".join(secrets.choice(letters) for letters in (_CONSONANTS, _VOWELS) * 3)
+def _word(syllables: int) -> str:
+    return "".join(secrets.choice(letters) for letters in (_CONSONANTS, _VOWELS) * syllables)
 
 
 class Restorer:
@@ -93,8 +96,9 @@ class Restorer:
         if "[" not in text:
             return text
         parts, at = [], 0
+        # Looking no farther than a placeholder can reach keeps this linear in brackets that nobody closes.
         while (start := text.find("[", at)) >= 0:
-            end = text.find("]", start) + 1
+            end = text.find("]", start, start + self._length_max) + 1
             value = self._values.get(text[start:end]) if end else None
             if value is None:
                 parts.append(text[at : start + 1])
