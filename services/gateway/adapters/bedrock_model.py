@@ -16,7 +16,7 @@ import msgspec
 from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
 
 from services.gateway.adapters.aws_clients import SignedRequests
-from services.gateway.adapters.upstream import Upstream, chunks_of, upstream_failed, whole_body
+from services.gateway.adapters.upstream import Upstream, chunks_of, counted, upstream_failed, whole_body
 from services.gateway.exchange import (
     Denied,
     Event,
@@ -319,9 +319,9 @@ def _reason(reason: str) -> str:
     return finish
 
 
-def _usage(counted: _Counted | None) -> Usage | None:
+def _usage(said: _Counted | None) -> Usage | None:
     """Converse counts cached input apart; here it is part of the input."""
-    if counted is None:
+    if said is None:
         return None
-    cached = counted.cache_read_input_tokens + counted.cache_write_input_tokens
-    return Usage(counted.input_tokens + cached, counted.output_tokens)
+    cached = said.cache_read_input_tokens + said.cache_write_input_tokens
+    return counted(said.input_tokens + cached, said.output_tokens)

@@ -15,6 +15,7 @@ from services.gateway.exchange import Denied, ModelOffer, Unavailable
 
 Vector = tuple[float, ...]
 
+COMPONENT_MAX = 1e30
 CONCURRENT_CALLS_MAX = 8  # Bedrock embeds one text a call
 _HEADERS = {"content-type": "application/json"}
 
@@ -49,7 +50,7 @@ class OpenAIEmbeddings:
         answer = await _posted(self._upstream, f"{self._offer.base_url}/embeddings", body, _HEADERS)
         try:
             entries = sorted(_decode_list(answer).data, key=lambda entry: entry.index)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unavailable("embeddings", "the response is not in OpenAI's shape") from error
         return _checked([entry.embedding for entry in entries], len(texts), self._dimensions)
 
@@ -75,7 +76,7 @@ class BedrockEmbeddings:
             answer = await _posted(self._upstream, self._url, body, headers)
         try:
             return _decode_titan(answer).embedding
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise Unavailable("embeddings", "the response is not in Titan's shape") from error
 
 
@@ -91,6 +92,7 @@ async def _posted(upstream: Upstream, url: str, body: bytes, headers: dict[str, 
 
 def _checked(vectors: Sequence[Vector], count: int, dimensions: int) -> tuple[Vector, ...]:
     whole = len(vectors) == count and all(len(vector) == dimensions for vector in vectors)
-    if not whole or not all(math.isfinite(sum(vector)) for vector in vectors):
+    # A component of a unit vector is at most 1; what no float of 4 bytes holds could not be answered as base64.
+    if not whole or not all(math.hypot(*vector) <= COMPONENT_MAX for vector in vectors):
         raise Unavailable("embeddings", f"the backend did not give {count} vectors of {dimensions} dimensions")
     return tuple(vectors)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from services.gateway.adapters.upstream import Upstream, chunks_of, ended, upstream_failed, whole_body
+from services.gateway.adapters.upstream import Upstream, chunks_of, counted, ended, upstream_failed, whole_body
 from services.gateway.exchange import Event, Finish, Grounded, Message, TextDelta, Tool, ToolCall, ToolCallReady, Usage
 
 LINE_BYTES_MAX = 1 << 20
@@ -227,8 +227,8 @@ def _reason(reason: str | None) -> str:
     return _REASONS.get(reason or "", "stop")
 
 
-def _usage(counted: _Counted | None) -> Usage | None:
-    return None if counted is None else Usage(counted.prompt_tokens, counted.completion_tokens)
+def _usage(said: _Counted | None) -> Usage | None:
+    return None if said is None else counted(said.prompt_tokens, said.completion_tokens)
 
 
 def _version(model: str | None) -> str:

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from services.gateway.adapters.tls import client_context
-from services.gateway.exchange import Denied
+from services.gateway.exchange import Denied, Usage
 
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 120  # between two reads
@@ -27,6 +27,7 @@ RESPONSE_BYTES_MAX = 16 << 20
 ERROR_BYTES_MAX = 16 << 10
 ATTEMPTS_MAX = 2
 RETRY_AFTER_S = 0.05
+TOKENS_MAX = 10_000_000  # of one call; no context window in use comes near
 PIECEWISE_BYTES_MIN = 512 << 10  # larger bodies are written in pieces, so that nobody else waits
 
 _BEFORE_FIRST_BYTE = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
@@ -47,6 +48,7 @@ class Upstream:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"accept-encoding": "identity", "user-agent": "gateway"},
             trust_env=False,
+            auto_decompress=False,  # nothing compressed is asked for: what comes all the same could be a bomb
         )
 
     async def close(self) -> None:
@@ -113,6 +115,13 @@ async def ended(response: aiohttp.ClientResponse) -> None:
 
 async def whole_body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join([chunk async for chunk in chunks_of(response)])
+
+
+def counted(input_tokens: int, output_tokens: int) -> Usage | None:
+    """What a backend says it used; None, as if it had said nothing, when that cannot be: it is money."""
+    if 0 <= input_tokens <= TOKENS_MAX and 0 <= output_tokens <= TOKENS_MAX:
+        return Usage(input_tokens, output_tokens)
+    return None
 
 
 def upstream_failed(reason: str) -> Denied:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -58,12 +59,15 @@ class Server:
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     think_s: float = 0
     location: str = ""
+    encoding: str = ""
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(await request.json())
         if self.location:
             raise web.HTTPTemporaryRedirect(self.location)
         response = web.StreamResponse(status=self.status, headers={"content-type": self.kind})
+        if self.encoding:
+            response.headers["content-encoding"] = self.encoding
         await response.prepare(request)
         try:
             for piece in self.pieces:
@@ -244,3 +248,45 @@ async def test_embeddings_of_another_form_are_unavailable(answer: bytes, server:
     server.kind, server.pieces = "application/json", [answer]
     with pytest.raises(Unavailable):
         await OpenAIEmbeddings(upstream, offer(base_url=server.url), 2).embed(["one"])
+
+
+@pytest.mark.parametrize("said", [-1, -(2**63), 10_000_001, 2**63, 10**30])
+@pytest.mark.parametrize("which", ["prompt_tokens", "completion_tokens"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_usage_that_cannot_be_is_as_if_not_said(
+    stream: bool, which: str, said: int, server: Server, upstream: Upstream
+) -> None:
+    usage = {"prompt_tokens": 9, "completion_tokens": 5, which: said}
+    if stream:
+        server.pieces = [data(delta(content="Thirty"), STOP, {"choices": [], "usage": usage}, "[DONE]")]
+    else:
+        server.kind = "application/json"
+        choice = {"message": {"content": "Thirty"}, "finish_reason": "stop"}
+        server.pieces = [json.dumps({"choices": [choice], "usage": usage}).encode()]
+    *_, finish = await asked(upstream, prompt(server, stream=stream))
+    assert isinstance(finish, Finish)
+    assert finish.usage is None
+
+
+async def test_a_compressed_answer_is_never_unpacked(server: Server, upstream: Upstream) -> None:
+    server.encoding = "gzip"
+    server.pieces = [gzip.compress(data(delta(content="x" * 50_000_000), STOP, USAGE, "[DONE]"))]
+    with pytest.raises(Denied) as denied:
+        await asked(upstream, prompt(server))
+    assert denied.value.status == 502
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data":[{"index":0,"embedding":[' + b",".join([b"1e308"] + [b"0"] * 383) + b"]}]}",
+        b'{"data":[],"x":' + b"[" * 100_000,
+    ],
+    ids=["a number beyond 4 bytes", "nested without end"],
+)
+async def test_embeddings_that_could_not_be_answered_are_refused(
+    body: bytes, server: Server, upstream: Upstream
+) -> None:
+    server.kind, server.pieces = "application/json", [body]
+    with pytest.raises(Unavailable):
+        await OpenAIEmbeddings(upstream, offer(base_url=server.url), 384).embed(("x",))
