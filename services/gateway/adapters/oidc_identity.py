@@ -1,9 +1,10 @@
 """Who asks: OIDC tokens, verified against the issuer's published keys. Implements the Identity port.
 
 Issuer, audience, expiry, issue time and an allow-list of asymmetric algorithms are always required. Keys
-are fetched once for all who wait, not more often than a cooldown allows whatever tokens claim, and are
-kept when the provider is down: a known key keeps working, an unknown one never passes. A token verified
-before is recognised by its SHA-256 until it expires or its key is withdrawn.
+are fetched once for all who wait, and unknown key ids cause no more fetches than a cooldown allows. A key
+counts while the provider has confirmed it lately: a withdrawn key is gone within seconds, a short outage goes
+unnoticed, and after a longer one nobody passes until the provider answers again. A token verified before is
+recognised by its SHA-256 until it expires or its key is no longer held.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ TOKEN_BYTES_MAX = 16 << 10
 DOCUMENT_BYTES_MAX = 512 << 10
 KEYS_MAX = 64
 FETCH_TIMEOUT_S = 3
-REFRESH_S = 600  # keys are asked for again after this long, in the background
+REFRESH_S = 10  # keys in use are asked for again after this long, in the background
+CONFIRMED_S = 20  # a key that the provider has not confirmed for this long is not trusted
 COOLDOWN_S = 30  # between fetches that unknown key ids cause
-RETRY_S = 1  # between fetches while there is no key at all
+RETRY_S = 1  # between fetches while no key is to be trusted
 CLOCK_SKEW_S = 30
 VERIFIED_MAX = 10_000
 
@@ -62,10 +64,16 @@ class OidcIdentity:
     """Verifies tokens of the accepted issuers."""
 
     def __init__(
-        self, issuers: Sequence[AcceptedIssuer], upstream: Upstream, clock: Callable[[], float] = time
+        self,
+        issuers: Sequence[AcceptedIssuer],
+        upstream: Upstream,
+        clock: Callable[[], float] = time,
+        ticks: Callable[[], float] = monotonic,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
-        self._keys = {issuer.issuer: IssuerKeys(issuer.issuer, issuer.algorithms, upstream) for issuer in issuers}
+        self._keys = {
+            issuer.issuer: IssuerKeys(issuer.issuer, issuer.algorithms, upstream, ticks) for issuer in issuers
+        }
         self._verified: OrderedDict[bytes, _Verified] = OrderedDict()
         self._clock = clock
 
@@ -105,41 +113,48 @@ class OidcIdentity:
 class IssuerKeys:
     """The public keys of one issuer, by key id."""
 
-    def __init__(self, issuer: str, algorithms: tuple[str, ...], upstream: Upstream) -> None:
+    def __init__(
+        self, issuer: str, algorithms: tuple[str, ...], upstream: Upstream, ticks: Callable[[], float]
+    ) -> None:
         self._issuer = issuer
         self._algorithms = algorithms
         self._upstream = upstream
+        self._ticks = ticks
         self._keys: Mapping[str, jwt.PyJWK] = {}
         self._fetched_at = self._asked_at = float("-inf")
         self._fetching: asyncio.Task[None] | None = None
 
     def holds(self, key_id: str) -> bool:
-        return key_id in self._keys
+        """True for a key that the provider confirmed lately; has it confirmed again in good time."""
+        if key_id not in self._keys or not self._confirmed():
+            return False
+        if self._ticks() - self._fetched_at > REFRESH_S and self._may_ask(RETRY_S):
+            self._fetch()
+        return True
 
     async def key(self, key_id: str) -> jwt.PyJWK:
-        """The key; asked for again when it is unknown, at most once in a cooldown."""
-        key = self._keys.get(key_id)
-        if key is not None:
-            if monotonic() - self._fetched_at > REFRESH_S and self._may_ask():
-                self._fetch()  # meanwhile, and should it fail, the known key keeps working
-            return key
-        if self._may_ask() or self._fetching is not None:
-            await asyncio.shield(self._fetch())
-            key = self._keys.get(key_id)
-        if key is not None:
-            return key
+        """The key, confirmed lately; Unavailable when the provider does not answer, Denied when it has no such key."""
+        if not self.holds(key_id):
+            pause_s = COOLDOWN_S if self._confirmed() else RETRY_S
+            if self._may_ask(pause_s) or self._fetching is not None:
+                await asyncio.shield(self._fetch())
+        if self.holds(key_id):
+            return self._keys[key_id]
         if self._fetched_at < self._asked_at:
             raise Unavailable("identity", "the issuer's keys cannot be had")
         raise _invalid("key is unknown")
 
     async def require_any(self) -> None:
-        if not self._keys and self._may_ask():
+        if not self._confirmed() and self._may_ask(RETRY_S):
             await asyncio.shield(self._fetch())
-        if not self._keys:
+        if not self._confirmed():
             raise Unavailable("identity", "the issuer's keys cannot be had")
 
-    def _may_ask(self) -> bool:
-        return monotonic() - self._asked_at > (COOLDOWN_S if self._keys else RETRY_S)
+    def _confirmed(self) -> bool:
+        return bool(self._keys) and self._ticks() - self._fetched_at <= CONFIRMED_S
+
+    def _may_ask(self, pause_s: float) -> bool:
+        return self._ticks() - self._asked_at > pause_s
 
     def _fetch(self) -> asyncio.Task[None]:
         """One fetch for all who wait."""
@@ -154,7 +169,7 @@ class IssuerKeys:
             task.exception()  # a provider that is down is not news here: who needs a key is told
 
     async def _replace_keys(self) -> None:
-        self._asked_at = monotonic()
+        self._asked_at = self._ticks()
         try:
             async with asyncio.timeout(FETCH_TIMEOUT_S):
                 discovered = await self._document(f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
@@ -167,7 +182,7 @@ class IssuerKeys:
         if not keys:
             raise Unavailable("identity", "the issuer publishes no usable key")
         self._keys = keys
-        self._fetched_at = monotonic()
+        self._fetched_at = self._ticks()
 
     async def _document(self, url: str) -> dict[str, Any]:
         async with self._upstream.session.get(URL(url, encoded=True), allow_redirects=False) as response:

@@ -29,11 +29,26 @@ async def issuer() -> AsyncIterator[Issuer]:
         yield running
 
 
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-async def identity(issuer: Issuer) -> AsyncIterator[OidcIdentity]:
+def ticks() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def identity(issuer: Issuer, ticks: Clock) -> AsyncIterator[OidcIdentity]:
     upstream = Upstream()
     await upstream.start()
-    yield OidcIdentity([issuer], upstream)
+    yield OidcIdentity([issuer], upstream, ticks=ticks)
     await upstream.close()
 
 
@@ -132,25 +147,67 @@ async def test_a_token_without_tenant_or_roles_is_403(
 
 
 async def test_a_provider_that_is_down_with_no_key_known_is_503_and_heals(
-    issuer: Issuer, identity: OidcIdentity, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
 ) -> None:
-    monkeypatch.setattr(oidc_identity, "RETRY_S", 0)
     issuer.down = True
     with pytest.raises(Unavailable):
         await identity.authenticate(issuer.token())
     with pytest.raises(Unavailable):
         await identity.ready()
     issuer.down = False
+    ticks.now += oidc_identity.RETRY_S + 1
     await identity.ready()
     assert (await identity.authenticate(issuer.token())).subject == "alice"
 
 
-async def test_a_known_key_keeps_working_while_the_provider_is_down(issuer: Issuer, identity: OidcIdentity) -> None:
+async def test_a_short_outage_goes_unnoticed(issuer: Issuer, identity: OidcIdentity, ticks: Clock) -> None:
     await identity.authenticate(issuer.token())
     issuer.down = True
+    ticks.now += oidc_identity.CONFIRMED_S - 1
     assert (await identity.authenticate(issuer.token(sub="bob"))).subject == "bob"
     with pytest.raises(Denied):
         await identity.authenticate(issuer.token(header={"kid": "unknown"}))
+
+
+async def test_after_a_longer_outage_nobody_passes_until_the_provider_answers_again(
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
+) -> None:
+    token = issuer.token()
+    await identity.authenticate(token)
+    issuer.down = True
+    ticks.now += oidc_identity.CONFIRMED_S + 1
+    for _ in range(3):
+        with pytest.raises(Unavailable):
+            await identity.authenticate(token)  # although this very token was verified before
+    with pytest.raises(Unavailable):
+        await identity.ready()
+    issuer.down = False
+    ticks.now += oidc_identity.RETRY_S + 1
+    assert (await identity.authenticate(token)).subject == "alice"
+
+
+async def test_a_key_in_use_is_confirmed_in_the_background(
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
+) -> None:
+    token = issuer.token()
+    await identity.authenticate(token)
+    for _ in range(5):
+        ticks.now += oidc_identity.REFRESH_S + 1
+        await identity.authenticate(token)  # never waits: an older confirmation still counts
+        await asyncio.sleep(0.05)
+    assert issuer.fetches == 6
+
+
+async def test_a_withdrawn_key_is_forgotten_within_its_confirmation(
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
+) -> None:
+    old = issuer.token()
+    await identity.authenticate(old)
+    issuer.keys = {"second": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
+    ticks.now += oidc_identity.CONFIRMED_S + 1
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(old)
+    assert denied.value.status == 401
 
 
 async def test_unknown_key_ids_cause_one_fetch(issuer: Issuer, identity: OidcIdentity) -> None:
@@ -169,12 +226,12 @@ async def test_many_first_requests_share_one_fetch(issuer: Issuer, identity: Oid
 
 
 async def test_a_new_key_is_found_and_a_withdrawn_one_is_forgotten(
-    issuer: Issuer, identity: OidcIdentity, monkeypatch: pytest.MonkeyPatch
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
 ) -> None:
     old = issuer.token()
     await identity.authenticate(old)
     issuer.keys = {"second": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
-    monkeypatch.setattr(oidc_identity, "COOLDOWN_S", 0)
+    ticks.now += oidc_identity.COOLDOWN_S + 1
     await identity.authenticate(issuer.token(key_id="second"))
     with pytest.raises(Denied):
         await identity.authenticate(old)
