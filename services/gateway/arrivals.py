@@ -18,6 +18,7 @@ from services.gateway.reply import plain, reply_of
 from services.gateway.stages.admission import authenticate
 
 BODY_DEADLINE_S = 30
+LENGTH_DIGITS_MAX = 20
 
 R = TypeVar("R")
 
@@ -58,7 +59,7 @@ def _bearer(value: bytes) -> str:
 
 async def _body(scope: Scope, receive: Receive) -> bytes:
     for name, value in scope["headers"]:
-        if name == b"content-length" and int(value) > BODY_BYTES_MAX:
+        if name == b"content-length" and (len(value) > LENGTH_DIGITS_MAX or int(value) > BODY_BYTES_MAX):
             raise _too_large()
         if name == b"content-encoding" and value != b"identity":
             raise plain(415, "unsupported_encoding", "Compressed request bodies are not accepted.")

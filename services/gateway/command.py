@@ -26,6 +26,7 @@ from services.gateway.adapters.tls import server_context
 from services.gateway.app import Gateway
 from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.exchange import Denied
+from services.gateway.http_protocol import BoundedHttp
 from services.gateway.ingestion import ingest
 from services.gateway.logs import write_to_stdout
 from services.gateway.settings import Address, Settings, SettingsError
@@ -73,7 +74,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     config = uvicorn.Config(
         gateway.application,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="on",
         log_config=None,

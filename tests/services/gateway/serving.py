@@ -9,11 +9,15 @@ from contextlib import asynccontextmanager
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.gateway.http_protocol import BoundedHttp
+
 
 @asynccontextmanager
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """The base URL of `app` while the block runs."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, access_log=False, lifespan="auto")
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, http=BoundedHttp, log_config=None, access_log=False, lifespan="auto"
+    )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
     while not server.started:

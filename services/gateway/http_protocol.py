@@ -1,0 +1,86 @@
+"""HTTP/1.1 as it may reach the gateway: uvicorn's protocol with bounds on what comes before a body.
+
+Nobody is known yet while a request's head arrives, so a head has a size and a deadline. What is not HTTP is
+told so in OpenAI's shape too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from services.gateway.openai_answer import error_body
+from services.gateway.reply import plain
+
+HEAD_BYTES_MAX = 64 << 10  # one read more at most; a token has up to 16 KiB
+HEAD_DEADLINE_S = 10
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._head_arrived()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_head or self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > HEAD_BYTES_MAX:
+            self._refuse(431, "request_head_too_large", f"The request head may hold up to {HEAD_BYTES_MAX} bytes.")
+        elif self._head_deadline is None:
+            self._expect_head()
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        self._head_arrived()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, "invalid_http", msg)
+
+    def _expect_head(self) -> None:
+        self._head_deadline = self.loop.call_later(HEAD_DEADLINE_S, self._too_slow)
+
+    def _head_arrived(self) -> None:
+        if self._head_deadline is not None:
+            self._head_deadline.cancel()
+            self._head_deadline = None
+
+    def _too_slow(self) -> None:
+        self._refuse(408, "request_timeout", "The request head did not arrive in time.")
+
+    def _refuse(self, status: int, code: str, public: str) -> None:
+        """Written past uvicorn, whose answers need a request; not into the middle of another answer."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            body = error_body(plain(status, code, public))
+            head = (
+                f"HTTP/1.1 {status} {http.HTTPStatus(status).phrase}\r\n"
+                f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True  # its request is not whole and never will be
+        self._head_arrived()
+        self.transport.close()
