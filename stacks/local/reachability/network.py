@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 
 from stacks.local.reachability.traffic import EVERYTHING, NOTHING, Traffic
@@ -103,6 +104,7 @@ class Network:
         return max(matching, key=lambda route: (route.destination.prefixlen, route.name), default=None)
 
 
+@cache
 def admitted(rules: tuple[AclRule, ...], address: IPv4Address) -> Traffic:
     """What an ACL lets pass from or to one address."""
     allowed, undecided = NOTHING, EVERYTHING

@@ -99,14 +99,15 @@ def _is_meaningful(source: End, target: End, guards: Guard) -> bool:
 
 def connect(network: Network, source: End, target: End, guards: Guard = ALL_GUARDS) -> Connection | None:
     """The traffic that `source` can open to `target`, or None."""
-    steps = tuple(_steps(network, source, target, guards))
-    traffic = reduce(lambda left, step: left & step.passes, steps, EVERYTHING)
+    traffic, hops = EVERYTHING, [str(source)]
+    for step in _steps(network, source, target, guards):
+        traffic = traffic & step.passes
+        hops.append(step.words)
+        if not traffic:
+            return None
     if Guard.ACLS in guards and not _is_answered(network, source, target):
         traffic = traffic - TCP
-    if not traffic:
-        return None
-    hops = (str(source), *(step.words for step in steps), str(target))
-    return Connection(source, target, traffic, hops, guards)
+    return Connection(source, target, traffic, (*hops, str(target)), guards) if traffic else None
 
 
 def _steps(network: Network, source: End, target: End, guards: Guard) -> Iterator[_Step]:
