@@ -56,6 +56,7 @@ class ValkeyLimits:
         self._calling = GroupCall[_Call, tuple[int, int]](
             STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX
         )
+        self._giving_back: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
 
     async def start(self) -> None:
         """Makes the first connection and loads the script; does not insist on either."""
@@ -77,7 +78,11 @@ class ValkeyLimits:
             *(limits.output_tokens_per_minute, output_tokens),
         )
         arguments = ("acquire", lease.id, LEASE_S * 1000, limits.concurrent_requests_max, *rates)
-        which, retry_after_ms = await self._decide((*lease.keys, *arguments))
+        try:
+            which, retry_after_ms = await self._decide((*lease.keys, *arguments))
+        except asyncio.CancelledError:
+            self._give_back(lease)
+            raise
         if which == 0:
             return lease
         raise _denied(which, retry_after_ms, limits)
@@ -98,6 +103,7 @@ class ValkeyLimits:
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error
 
     async def close(self) -> None:
+        await asyncio.gather(*self._giving_back, return_exceptions=True)
         await self._valkey.aclose()
         await self._valkey.connection_pool.disconnect()
 
@@ -105,6 +111,17 @@ class ValkeyLimits:
         if self._breaker.is_open:
             raise Unavailable(STAGE, "Valkey has been failing: left alone for a moment", retry_after_s=1)
         return await self._calling(call)
+
+    def _give_back(self, lease: Lease) -> None:
+        """The caller went away while its place was taken: behind that call goes the one that frees it."""
+        freeing = asyncio.create_task(self.release(lease, Usage(0, 0)))
+        self._giving_back.add(freeing)
+        freeing.add_done_callback(self._given_back)
+
+    def _given_back(self, freeing: asyncio.Task[None]) -> None:
+        self._giving_back.discard(freeing)
+        if not freeing.cancelled() and freeing.exception() is not None:
+            _logger.warning("a place stays taken until it expires")
 
     async def _call(self, calls: list[_Call]) -> Sequence[tuple[int, int]]:
         try:

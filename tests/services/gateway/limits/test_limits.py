@@ -105,6 +105,20 @@ async def test_releasing_frees_the_place(limits: ValkeyLimits, someone: str) -> 
     assert isinstance(await acquire(limits, someone, one), Lease)
 
 
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 8])
+async def test_a_caller_who_goes_away_while_being_admitted_holds_no_place(
+    after: int, limits: ValkeyLimits, someone: str
+) -> None:
+    narrow = role(concurrent_requests_max=1, input_tokens_per_minute=10)
+    going = asyncio.create_task(acquire(limits, someone, narrow, tokens=(10, 1)))
+    for _ in range(after):
+        await asyncio.sleep(0)
+    going.cancel()
+    (gone,) = await asyncio.gather(going, return_exceptions=True)
+    assert isinstance(gone, asyncio.CancelledError)
+    await acquire(limits, someone, narrow, tokens=(10, 1))
+
+
 async def test_releasing_gives_back_tokens_that_were_not_used_once(limits: ValkeyLimits, someone: str) -> None:
     tight = role(output_tokens_per_minute=100)
     lease = await acquire(limits, someone, tight, tokens=(1, 100))
