@@ -117,7 +117,11 @@ class Journey:
     async def _intend(self) -> Intended:
         self._admitted = await admit(self._submission, self._ports)
         governed = govern(self._admitted, self._ports.detectors, self._ports.prompt_hash)
-        intended = await record_intent(governed, self._ports.audit)
+        try:
+            intended = await record_intent(governed, self._ports.audit)
+        except asyncio.CancelledError:  # the record is on its way and nothing calls it back: an outcome belongs to it
+            self._governed = governed
+            raise
         self._governed = governed
         return intended
 
@@ -147,7 +151,7 @@ class Journey:
 
     async def _hang_up(self) -> None:
         """What is left to do when nobody waits for the answer any more."""
-        if self._closed or self._admitted is None:
+        if self._closed:
             return
         gone = Denied("pipeline", "client disconnected", status=499, code="client_disconnected", public="")
         try:

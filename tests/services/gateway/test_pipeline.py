@@ -192,6 +192,50 @@ async def test_hanging_up_ends_the_call_and_pays_for_what_came() -> None:
     assert world.nothing_is_left_open()
 
 
+class _Slow:
+    """A part that takes its time; what it does is done although its caller is gone."""
+
+    def __init__(self, part: Any, slow: str) -> None:
+        self._part = part
+        self._slow = slow
+
+    def __getattr__(self, name: str) -> Any:
+        act = getattr(self._part, name)
+        return self._slowly(act) if name == self._slow else act
+
+    def _slowly(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        async def done_anyway(*what: Any, **more: Any) -> Any:
+            work = asyncio.create_task(act(*what, **more))
+            await asyncio.sleep(0.05)
+            return await work
+
+        return done_anyway
+
+
+SLOW = {
+    "while it is being admitted": ("limits", "acquire", ["refusal"]),
+    "while the intent is being written": ("audit", "append", ["intent", "outcome"]),
+    "while passages are looked for": ("documents", "search", ["intent", "outcome"]),
+}
+
+
+@pytest.mark.parametrize("moment", SLOW)
+async def test_hanging_up_at_any_moment_is_written_down_once(moment: str) -> None:
+    world = World()
+    part, slow, kinds = SLOW[moment]
+    log = world.audit
+    setattr(world, part, _Slow(getattr(world, part), slow))
+    waiting = asyncio.create_task(answer(world))
+    await asyncio.sleep(0.02)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await drain()
+    assert log.kinds == kinds
+    assert not world.budget.open
+    assert world.model.prompts == []
+
+
 async def test_hanging_up_on_a_whole_answer_pays_the_worst_case() -> None:
     world = World()
     world.model.script = lambda _: [30.0, Finish("stop", None)]
