@@ -80,7 +80,7 @@ class Proofs:
         _require(not found, f"a pasted credential was written to {', '.join(sorted(found))}")
         places = self.journey.places
         return Outcome(
-            f"{len(self.secrets)} credentials: in no model request, log or database file",
+            f"{len(self.secrets)} credentials: in no {self._seen_by_us}log or database file",
             f"grep -rlE 'gh[p]_[0-9A-Za-z]{{36}}' {shown(places.logs)} {shown(places.data('postgresql'))}",
         )
 
@@ -127,6 +127,11 @@ class Proofs:
         return [
             path for folder in (places.logs, places.data("postgresql")) for path in folder.rglob("*") if path.is_file()
         ]
+
+    @property
+    def _seen_by_us(self) -> str:
+        """What a server of someone else's was sent, only its own request log can show."""
+        return "" if self.journey.model_url else "model request, "
 
     def _model_saw_the_question(self) -> bool:
         if self.journey.model_url:
