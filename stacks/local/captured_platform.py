@@ -25,3 +25,10 @@ def captured(name: str) -> engine.Deployment:
         # The SDK warns of its own older resources while its modules are loaded.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
         return engine.run(_PROGRAM, name)
+
+
+def captured_workloads(name: str, platform: engine.Deployment) -> tuple[engine.Deployment, ...]:
+    """Every workload that has a stack in this environment, on top of the platform given."""
+    references = {f"organization/{platform.project}/{name}": platform.outputs}
+    folders = sorted(file.parent for file in (_PROGRAM / "stacks" / "workloads").glob(f"*/Pulumi.{name}.yaml"))
+    return tuple(engine.run(folder, name, references=references) for folder in folders)
