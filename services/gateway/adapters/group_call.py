@@ -48,7 +48,13 @@ class GroupCall(Generic[Item, Result]):
         self._waiting.append((item, future))
         if self._running is None:
             self._running = asyncio.create_task(self._run())
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Cancelled just after the call had succeeded: the result is lost, and only here is it known.
+            if self._abandoned is not None and not future.cancelled() and future.exception() is None:
+                self._abandoned(item)
+            raise
 
     async def drain(self) -> None:
         """Returns when nothing is waiting or under way."""

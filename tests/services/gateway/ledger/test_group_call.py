@@ -72,6 +72,21 @@ async def test_a_caller_who_went_away_is_reported() -> None:
     assert doubling.abandoned == [1]
 
 
+async def test_a_caller_who_went_away_just_after_the_call_is_reported_too() -> None:
+    leaving: list[asyncio.Task[int]] = []
+    abandoned: list[int] = []
+
+    async def call(numbers: list[int]) -> Sequence[int]:
+        asyncio.get_running_loop().call_soon(leaving[0].cancel)  # comes between the result and who awaits it
+        return numbers
+
+    group_call = GroupCall[int, int]("test", call, group_max=1, waiting_max=1, abandoned=abandoned.append)
+    leaving.append(asyncio.create_task(group_call(1)))
+    await asyncio.wait(leaving)
+    assert leaving[0].cancelled()
+    assert abandoned == [1]
+
+
 async def test_a_defect_is_raised_where_the_call_was_made() -> None:
     async def broken(_numbers: list[int]) -> Sequence[int]:
         raise ZeroDivisionError
