@@ -23,11 +23,15 @@ from services.gateway.exchange import (
 from services.gateway.ports import Model
 from services.gateway.stages.worst_case import prompt_tokens_max, size_bytes
 
+# What a backend may send, whatever it makes of max_tokens: few tokens are longer, and no answer is of those alone.
+BYTES_PER_TOKEN_MAX = 32
+BYTES_ALWAYS_ALLOWED = 4_096
+
 
 class Meter:
     """What one model call has used so far."""
 
-    __slots__ = ("_assumed", "_counted", "_events", "_output_bytes", "model_version", "waited_s")
+    __slots__ = ("_assumed", "_bytes_max", "_counted", "_events", "_output_bytes", "model_version", "waited_s")
 
     def __init__(self) -> None:
         self.model_version = ""
@@ -36,12 +40,14 @@ class Meter:
         self._counted: Usage | None = None
         self._events = 0
         self._output_bytes = 0
+        self._bytes_max = 0
 
     def start(self, grounded: Grounded) -> None:
         """Until the backend says better, a call costs the bound on its prompt and, unseen, all it may answer."""
         admitted = grounded.governed.admitted
         unseen = 0 if admitted.submission.stream else admitted.lease.output_tokens
         self._assumed = Usage(prompt_tokens_max(grounded), unseen)
+        self._bytes_max = BYTES_ALWAYS_ALLOWED + BYTES_PER_TOKEN_MAX * admitted.lease.output_tokens
 
     def failed(self) -> None:
         """The backend failed: what it sent before that, and only that, is charged."""
@@ -57,6 +63,8 @@ class Meter:
         elif isinstance(event, Finish):
             self._counted = event.usage
             self.model_version = event.model_version
+        if self._output_bytes > self._bytes_max:  # judging it would cost everybody else time
+            raise _too_long()
 
     @property
     def estimated(self) -> bool:
@@ -71,6 +79,17 @@ class Meter:
         if self._assumed is None:
             return Usage(0, 0)
         return Usage(self._assumed.input_tokens, self._output_bytes if self._events else self._assumed.output_tokens)
+
+
+def _too_long() -> Denied:
+    return Denied(
+        "model_call",
+        "the answer is longer than what was asked for",
+        status=502,
+        code="upstream_error",
+        type="server_error",
+        public="The model backend failed to answer.",
+    )
 
 
 def generate(grounded: Grounded, backends: Mapping[str, Model], meter: Meter) -> Generated:

@@ -264,3 +264,22 @@ async def test_records_hold_no_text_of_prompt_or_answer() -> None:
     for word in ("heliotrope", "zoe@example.org", "thirty"):
         assert word not in written
     assert "email_address=1" in written
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_backend_that_does_not_stop_is_stopped_and_paid_for_what_it_sent(stream: bool) -> None:
+    world = World()
+    world.model.script = says(*["12 34 56 " * 1_000] * 100)
+    with pytest.raises(Denied) as denied:
+        await answer(world, stream=stream)
+    assert denied.value.code == "upstream_error"
+    outcome = world.audit.records[-1].body
+    assert (outcome["finish"], outcome["output_tokens"]) == ("failed", 27_000)
+    assert world.nothing_is_left_open()
+
+
+async def test_the_longest_honest_answer_is_answered() -> None:
+    world = World()
+    world.model.script = says("Donaudampfschifffahrt " * 512)
+    text, _ = await answer(world)
+    assert len(text) == 22 * 512
