@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from functools import cache
 from pathlib import Path
 
 from stacks.environment import Environment
@@ -19,8 +20,9 @@ def configured(name: str) -> Environment:
     return Environment.load(json.loads(project.config[f"{project.name}:environment"]))
 
 
+@cache
 def captured(name: str) -> engine.Deployment:
-    """Every resource with all ids known; nothing is created."""
+    """Every resource with all ids known; nothing is created. The program is run once a process."""
     with warnings.catch_warnings():
         # The SDK warns of its own older resources while its modules are loaded.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")

@@ -41,6 +41,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps([as_json(one) for one in estimates], indent=2))
     else:
         _print(estimates)
+    return exit_code(estimates)
+
+
+def exit_code(estimates: Sequence[Estimate]) -> int:
     return _UNPRICED if any(one.unpriced for one in estimates) else _PRICED
 
 

@@ -22,6 +22,7 @@ from stacks.environment import Environment, EnvironmentName
 from stacks.local.captured_platform import captured, configured
 from stacks.local.engine_graph import EngineError
 from stacks.local.reachability.drawing import drawing
+from stacks.local.reachability.network import Network
 from stacks.local.reachability.promises import EXPECTED_TIERS, Breach, Declared, breaches
 from stacks.local.reachability.reading import Unjudgeable, read
 from stacks.local.reachability.table import table
@@ -45,8 +46,13 @@ def _prove(name: str, svg: Path | None, console: Console) -> int:
     network = read(captured(name).resources, expected=EXPECTED_TIERS)
     if svg:
         svg.write_text(drawing(network, title=f"Who can reach whom in {name}"), encoding="utf-8")
+    return report(network, declared_by(configured(name)), name, console)
+
+
+def report(network: Network, declared: Declared, name: str, console: Console) -> int:
+    """Prints who can reach whom and what is broken; returns the exit code."""
     console.print(table(network, title=name))
-    broken = breaches(network, declared_by(configured(name)))
+    broken = breaches(network, declared)
     _say(broken, name, console)
     return _BROKEN if broken else _HOLDS
 

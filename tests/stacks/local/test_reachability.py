@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import itertools
 import re
 import xml.etree.ElementTree as ET
@@ -14,13 +15,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from stacks.local import engine
 from stacks.local.captured_platform import captured, configured
-from stacks.local.reachability.__main__ import declared_by
+from stacks.local.reachability.__main__ import declared_by, report
 from stacks.local.reachability.__main__ import main as reachability
 from stacks.local.reachability.drawing import drawing
-from stacks.local.reachability.network import Acl, AclRule, Group, GroupRule, Network, Party, Route, Subnet
+from stacks.local.reachability.network import Acl, AclRule, Group, GroupRule, Network, Party, Route, Subnet, admitted
 from stacks.local.reachability.paths import ALL_GUARDS, Guard, connections
 from stacks.local.reachability.promises import EXPECTED_TIERS, Breach, Declared, breaches
 from stacks.local.reachability.reading import EGRESS, INGRESS, ROUTE, SUBNET, Unjudgeable, read
@@ -32,7 +34,6 @@ Resources = tuple[engine.Resource, ...]
 Inputs = dict[str, Any]  # Any: plain JSON
 
 
-@functools.cache
 def resources(stack: str) -> Resources:
     return captured(stack).resources
 
@@ -234,6 +235,16 @@ def test_command_exits_zero_where_all_holds_and_draws(tmp_path: Any, capsys: pyt
     assert "5432" in picture.read_text(encoding="utf-8")
 
 
+def test_report_exits_one_and_prints_the_path_of_a_hole() -> None:
+    console = Console(record=True, width=200, file=io.StringIO())
+    network = read(opened(EGRESS, "model-server", cidrIpv4="0.0.0.0/0"), expected=EXPECTED_TIERS)
+    assert report(network, declared("prod"), "prod", console) == 1
+    printed = console.export_text()
+    assert "broken: the model tier reaches no internet" in printed
+    assert "→ security group model-server: out by hole: everything" in printed
+    assert "every promise holds" not in printed
+
+
 def test_drawing_is_well_formed_and_the_same_every_time() -> None:
     network = read(resources("prod"), expected=EXPECTED_TIERS)
     backward = read(tuple(reversed(resources("prod"))), expected=EXPECTED_TIERS)
@@ -273,6 +284,15 @@ def test_traffic_is_a_set(pairs: list[tuple[int, int]], others: list[int]) -> No
 def test_traffic_of_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ValueError, match="protocol must be"):
         Traffic.of("everything-at-all")
+
+
+def test_first_rule_of_a_network_acl_by_number_decides() -> None:
+    anyone, address = IPv4Network("0.0.0.0/0"), IPv4Address("10.0.0.1")
+    admits = AclRule(200, True, anyone, Traffic.of("tcp", 1, 100))
+    refuses = AclRule(100, False, anyone, Traffic.of("tcp", 50, 60))
+    assert str(admitted((admits, refuses), address)) == "1-49, 61-100"
+    later = dataclasses.replace(refuses, number=300)
+    assert str(admitted((later, admits), address)) == "1-100"
 
 
 # A small world: one VPC of eight addresses in two subnets, two addresses outside, ports 0 to 3.
