@@ -16,14 +16,14 @@ from stacks.local.reachability.paths import INTERNET
 from stacks.local.reachability.summary import Place, Summary, columns, summary
 from stacks.local.reachability.traffic import Traffic
 
-_BOX_WIDTH, _BOX_HEIGHT, _GAP_WIDTH, _ROW_HEIGHT = 136, 40, 92, 62
-_LEFT, _TOP, _TURN_STEP, _ENTRY_STEP = 16, 92, 12, 13
+_BOX_WIDTH, _BOX_HEIGHT, _GAP_WIDTH, _ROW_HEIGHT = 136, 52, 92, 68
+_LEFT, _TOP, _TURN_STEP, _ENTRY_STEP = 16, 88, 12, 19
 _STYLE = """
   svg { font: 13px system-ui, sans-serif; }
   .page { fill: #ffffff; } text { fill: #1f2328; } .quiet { fill: #59636e; }
   .column { fill: #f6f8fa; } .box { fill: #ffffff; stroke: #59636e; }
   .arrow { fill: none; stroke: #0969da; stroke-width: 1.6; } .head { fill: #0969da; }
-  .port { font-size: 12px; paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
+  .port { font-size: 12px; paint-order: stroke; stroke: #ffffff; stroke-width: 3px; }
   @media (prefers-color-scheme: dark) {
     .page { fill: #0d1117; } text { fill: #e6edf3; } .quiet { fill: #9198a1; }
     .column { fill: #151b23; } .box { fill: #0d1117; stroke: #9198a1; }
@@ -112,7 +112,7 @@ def _arrow(start: _Box, end: _Box, traffic: Traffic, entry: int, turn: int) -> s
     out = start.x if start.column > end.column else start.x + _BOX_WIDTH
     into = end.x if rightward == 1 else end.x + _BOX_WIDTH
     bend = into - rightward * (_GAP_WIDTH - 16 - _TURN_STEP * (turn % 4))
-    y = end.y + 13 + _ENTRY_STEP * (entry % 3)
+    y = end.y + 7 + _ENTRY_STEP * (entry % 3)
     label = into - rightward * 26
     return (
         f'<path class="arrow" marker-end="url(#head)" d="M{out} {start.middle}H{bend}V{y}H{into}"/>'

@@ -113,11 +113,13 @@ def _models_from_gateway_only(connection: Connection, _: Declared) -> Traffic:
 
 
 def _callers_only(connection: Connection, declared: Declared) -> Traffic:
+    """By network ACLs the edge alone is judged, as a whole: the others must admit the answers of S3."""
     source, target = connection.source, connection.target
-    if not source.outside:
+    by_groups = Guard.GROUPS in connection.guards
+    if not source.outside or not (by_groups or target.tier == "edge"):
         return EVERYTHING
-    calls = target.name == "load-balancer" and any(source.address in cidr for cidr in declared.client_cidrs)
-    return _HTTPS if calls else NOTHING
+    is_caller = any(source.address in cidr for cidr in declared.client_cidrs)
+    return _HTTPS if is_caller and (target.name == "load-balancer" or not by_groups) else NOTHING
 
 
 def _issuers_only(connection: Connection, declared: Declared) -> Traffic:
@@ -137,6 +139,6 @@ _PROMISES = (
         _data_from_app_only,
     ),
     _Promise("model servers are reached only from the gateway", (Guard.GROUPS,), _models_from_gateway_only),
-    _Promise("only declared callers come in, to the load balancer on 443", (Guard.GROUPS,), _callers_only),
+    _Promise("only declared callers come in, to the load balancer on 443", (Guard.GROUPS, Guard.ACLS), _callers_only),
     _Promise("only the gateway goes out, to declared issuers on 443", (Guard.GROUPS,), _issuers_only),
 )

@@ -95,7 +95,8 @@ class _Reader:
     """The resources by type and by id, and each part of the model made from them."""
 
     def __init__(self, resources: Iterable[Captured]) -> None:
-        self._all = tuple(resources)
+        # In an order of our own: the program may register them in another one each time.
+        self._all = tuple(sorted(resources, key=lambda resource: resource.urn))
         self._by_urn = {resource.urn: resource for resource in self._all}
         self._by_id = {(resource.type, resource.id): resource for resource in self._all if resource.id}
 

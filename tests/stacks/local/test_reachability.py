@@ -7,6 +7,8 @@ import functools
 import io
 import itertools
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network
@@ -28,7 +30,7 @@ from stacks.local.reachability.promises import EXPECTED_TIERS, Breach, Declared,
 from stacks.local.reachability.reading import EGRESS, INGRESS, ROUTE, SUBNET, Unjudgeable, read
 from stacks.local.reachability.summary import summary
 from stacks.local.reachability.traffic import EVERYTHING, NOTHING, Traffic
-from tests.stacks.configurations import ENVIRONMENTS
+from tests.stacks.configurations import ENVIRONMENTS, REPOSITORY
 
 Resources = tuple[engine.Resource, ...]
 Inputs = dict[str, Any]  # Any: plain JSON
@@ -174,6 +176,12 @@ HOLES: Mapping[str, tuple[Callable[[], Resources], str]] = {
         ),
         "the data tier is reached only from the app tier, on 5432 and 6379",
     ),
+    "network ACL of the edge opened": (
+        lambda: altered(
+            "aws:ec2/networkAcl:NetworkAcl", "edge-network-acl", {"ingress": [ANY_ENTRY], "egress": [ANY_ENTRY]}
+        ),
+        "only declared callers come in, to the load balancer on 443",
+    ),
     "something without a group in the data tier": (
         lambda: planted(
             "aws:lb/loadBalancer:LoadBalancer",
@@ -255,6 +263,11 @@ def test_drawing_is_well_formed_and_the_same_every_time() -> None:
     assert "internet" not in texts
 
 
+def test_breaches_are_the_same_every_time() -> None:
+    holed = opened(INGRESS, "database", cidrIpv4="0.0.0.0/0")
+    assert judged(holed) == judged(tuple(reversed(holed))) != ()
+
+
 def test_drawing_shows_a_hole() -> None:
     stray = planted(
         "aws:lb/loadBalancer:LoadBalancer",
@@ -284,6 +297,12 @@ def test_traffic_is_a_set(pairs: list[tuple[int, int]], others: list[int]) -> No
 def test_traffic_of_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ValueError, match="protocol must be"):
         Traffic.of("everything-at-all")
+
+
+def test_model_of_the_network_knows_no_pulumi() -> None:
+    judge = "import sys, stacks.local.reachability.drawing, stacks.local.reachability.reading"
+    judge += ", stacks.local.reachability.promises; sys.exit(any(name.startswith('pulumi') for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", judge], cwd=REPOSITORY, check=False).returncode == 0
 
 
 def test_first_rule_of_a_network_acl_by_number_decides() -> None:
