@@ -67,6 +67,7 @@ def as_json(one: Estimate) -> dict[str, object]:
         "charged_by_use": {kind: one.table.by_use[kind] for kind in one.by_use},
         "no_price_known": [dataclasses.asdict(entry) for entry in one.unpriced],
         "models": [_texts(dataclasses.asdict(model)) for model in one.models],
+        "not_included": list(one.table.not_included),
         "assumed": _texts(one.table.assumed.model_dump()),
     }
 

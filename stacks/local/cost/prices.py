@@ -42,6 +42,8 @@ class Prices(_Row):
     note: str
     prices: dict[str, Price]
     assumed: Assumed
+    not_included: tuple[str, ...]
+    """What comes with use and is in no figure here."""
     by_use: dict[str, str]
     """Types that cost nothing while idle, and what they are charged by."""
     free: tuple[str, ...]

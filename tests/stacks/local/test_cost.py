@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import io
 import json
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,6 +151,13 @@ def test_table_with_a_misspelt_key_is_refused() -> None:
     values = noted().model_dump(mode="json")
     with pytest.raises(ValidationError, match="pricess"):
         Prices.model_validate({**values, "pricess": {}})
+
+
+def test_every_price_is_one_that_something_is_charged_by() -> None:
+    meters = Path(inspect.getfile(METERS["aws:lb/loadBalancer:LoadBalancer"])).read_text(encoding="utf-8")
+    built = ("instance ", "-load-balancer", "-serverless-data")
+    unused = [name for name in noted().prices if f'"{name}"' not in meters and not any(part in name for part in built)]
+    assert unused == []
 
 
 def test_no_type_is_both_charged_and_free() -> None:
