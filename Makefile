@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
-.PHONY: help up down token ask audit test check format policy bench tools
+.PHONY: help up down token ask audit test check format policy reachability cost bench tools
 
 UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
@@ -14,7 +14,7 @@ override export PYTHONDONTWRITEBYTECODE :=
 export QUESTION
 
 help: ## list the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 up: $(READY) ## deploy, start, ingest, ask, attack, verify, report [MODEL_URL=<OpenAI-compatible base URL>]
 	@$(PYTHON) -m stacks.local.up $(if $(MODEL_URL),--model-url '$(MODEL_URL)')
@@ -46,6 +46,12 @@ format: $(READY) ## write the format that `check` wants
 
 policy: $(READY) ## both policy packs over every program, environment and mode [ENVIRONMENT=prod]
 	@$(PYTHON) -m stacks.local.policy_report $(if $(ENVIRONMENT),--environment '$(ENVIRONMENT)') $(POLICY_ARGUMENTS)
+
+reachability: $(READY) ## prove who can reach whom [ENVIRONMENT=prod] [SVG=file]
+	@$(PYTHON) -m stacks.local.reachability $(if $(ENVIRONMENT),--environment '$(ENVIRONMENT)') $(if $(SVG),--svg '$(SVG)')
+
+cost: $(READY) ## monthly idle cost and token prices before deployment [ENVIRONMENT=prod]
+	@$(PYTHON) -m stacks.local.cost $(if $(ENVIRONMENT),--environment '$(ENVIRONMENT)') $(COST_ARGUMENTS)
 
 bench: $(READY) ## figures and ratios against references in the same run
 	@$(PYTHON) -m bench

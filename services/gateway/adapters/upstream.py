@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
 from yarl import URL
@@ -68,9 +68,10 @@ class Upstream:
         try:
             response = await self._sent(URL(url, encoded=True), body, headers)
             try:
-                if response.status != 200:
-                    raise await _refused(response)
-                yield response
+                with _cut_off_when_lost(response):
+                    if response.status != 200:
+                        raise await _refused(response)
+                    yield response
             finally:
                 if response.content.at_eof():
                     response.release()
@@ -93,6 +94,39 @@ class Upstream:
     async def _tried(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         data = body if len(body) < PIECEWISE_BYTES_MIN else io.BytesIO(body)
         return await self.session.post(url, data=data, headers=headers, allow_redirects=False)
+
+
+@contextmanager
+def _cut_off_when_lost(response: aiohttp.ClientResponse) -> Iterator[None]:
+    """A body whose connection is gone fails at once: aiohttp lets who reads it wait after a broken chunk."""
+    content, connection = response.content, response.connection
+    protocol = connection.protocol if connection is not None else None
+    if protocol is None:  # the body is complete
+        yield
+        return
+
+    def cut_off(lost: asyncio.Future[None] | None) -> None:
+        _seen(lost)
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
+
+    closed = protocol.closed
+    if closed is None:
+        cut_off(None)
+        yield
+        return
+    closed.remove_done_callback(_seen)
+    closed.add_done_callback(cut_off)
+    try:
+        yield
+    finally:
+        closed.remove_done_callback(cut_off)
+        closed.add_done_callback(_seen)  # an idle connection that breaks is nobody's failure
+
+
+def _seen(lost: asyncio.Future[None] | None) -> None:
+    if lost is not None and not lost.cancelled():
+        lost.exception()
 
 
 async def chunks_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

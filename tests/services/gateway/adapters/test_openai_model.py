@@ -290,3 +290,27 @@ async def test_embeddings_that_could_not_be_answered_are_refused(
     server.kind, server.pieces = "application/json", [body]
     with pytest.raises(Unavailable):
         await OpenAIEmbeddings(upstream, offer(base_url=server.url), 384).embed(("x",))
+
+
+@pytest.mark.parametrize("status", ["200 OK", "503 Busy"])
+@pytest.mark.parametrize("broken", [b"zz\r\nfoo", b"ffffffffffffffffff\r\n", b"5\r\nhello!!"])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_chunk_that_breaks_the_rules_is_a_failure_at_once(
+    stream: bool, broken: bytes, status: str, upstream: Upstream
+) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status}\r\ncontent-type: text/event-stream\r\n".encode())
+        writer.write(b"transfer-encoding: chunked\r\n\r\n")
+        await writer.drain()
+        await asyncio.sleep(0.05)  # the head is read before the chunk comes
+        writer.write(broken)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as broken_server:
+        server = Server(url=f"http://127.0.0.1:{broken_server.sockets[0].getsockname()[1]}/v1")
+        with pytest.raises(Denied) as denied:
+            async with asyncio.timeout(5):
+                await asked(upstream, prompt(server, stream=stream))
+    assert denied.value.code in ("upstream_error", "upstream_overloaded")
