@@ -1,4 +1,4 @@
-"""HTTP/1.1 as it may reach the gateway: uvicorn's protocol with bounds on what comes before a body.
+"""HTTP/1.1 as it may reach the gateway: uvicorn's protocol with bounds on what comes before a body, and on waiting.
 
 Nobody is known yet while a request's head arrives, so a head has a size and a deadline. What is not HTTP is
 told so in OpenAI's shape too.
@@ -17,6 +17,7 @@ from services.gateway.reply import plain
 
 HEAD_BYTES_MAX = 64 << 10  # one read more at most; a token has up to 16 KiB
 HEAD_DEADLINE_S = 10
+READ_DEADLINE_S = 60  # for a client to take what is written for it
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -27,6 +28,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0
         self._head_deadline: asyncio.TimerHandle | None = None
+        self._read_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -34,7 +36,17 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
+        self._taken()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client does not read: what waits for it holds a place and money, so not for long."""
+        super().pause_writing()
+        self._read_deadline = self.loop.call_later(READ_DEADLINE_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._taken()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -67,7 +79,15 @@ class BoundedHttp(HttpToolsProtocol):
             self._head_deadline.cancel()
             self._head_deadline = None
 
+    def _taken(self) -> None:
+        if self._read_deadline is not None:
+            self._read_deadline.cancel()
+            self._read_deadline = None
+
     def _too_slow(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._expect_head()  # of a pipelined request: while an answer is under way nothing more may be read
+            return
         self._refuse(408, "request_timeout", "The request head did not arrive in time.")
 
     def _refuse(self, status: int, code: str, public: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -130,3 +131,29 @@ async def test_a_large_body_is_no_large_head(site: Site) -> None:
     body = BODY[:-1] + b" " * 500_000 + b"}"
     answer = await site.sent(head(f"content-length: {len(body)}"), body)
     assert answer.startswith(b"HTTP/1.1 200 ")
+
+
+async def _asks_and_never_reads(port: int, requests: int) -> None:
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    client.setblocking(False)
+    loop = asyncio.get_running_loop()
+    try:
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        for _ in range(requests):
+            await loop.sock_sendall(client, b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+    finally:
+        client.close()
+
+
+async def test_a_client_who_never_reads_is_cut_off(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "READ_DEADLINE_S", 0.2)
+    with pytest.raises(ConnectionError):
+        async with asyncio.timeout(WAIT_S):
+            await _asks_and_never_reads(site.port, 1_000_000)
+
+
+async def test_a_client_who_reads_late_gets_everything(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "READ_DEADLINE_S", 5)
+    asked = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n" * 500 + head(method="GET", path="/healthz")
+    assert (await site.sent(asked)).count(b"HTTP/1.1 200 ") == 501
