@@ -25,12 +25,17 @@ def _require_loopback(host: object) -> None:
     name = host.decode() if isinstance(host, bytes) else host
     if name in LOCAL_NAMES or (isinstance(name, str) and name.endswith(".localhost")):
         return
-    try:
-        if ipaddress.ip_address(str(name)).is_loopback:
-            return
-    except ValueError:
-        pass  # a host name: judged below like any other foreign address
+    if _is_loopback_address(str(name)):
+        return
     raise LeavesTheMachine(f"a test may reach loopback addresses only, not {name!r}")
+
+
+def _is_loopback_address(name: str) -> bool:
+    """False for a host name: it is judged like any other foreign address."""
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 sys.addaudithook(_refuse_foreign_addresses)

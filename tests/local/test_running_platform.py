@@ -238,6 +238,7 @@ TAMPERING = {
 
 def test_the_audit_chain_verifies(platform: Platform) -> None:
     await_until(lambda: platform.audit_verify().returncode == 0, 20)
+    assert "verified: no record was changed" in platform.audit_verify().stdout
 
 
 @pytest.mark.parametrize("how", TAMPERING)

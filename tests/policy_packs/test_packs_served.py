@@ -118,7 +118,7 @@ def ask_stack(analyzer: Analyzer, resources: tuple[Resource, ...]) -> Any:
     return analyzer.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest(resources=listed))
 
 
-def require_promises_kept(name: str, analyzer: Analyzer) -> None:
+def assert_promises_kept(name: str, analyzer: Analyzer) -> None:
     for rule in PACKS[name]:
         for sentence, example in rule.obeys.items():
             assert ask(analyzer, rule, example) == [], (rule.name, sentence)
@@ -129,11 +129,11 @@ def require_promises_kept(name: str, analyzer: Analyzer) -> None:
 
 
 def test_every_rule_keeps_its_promise_in_process(served_in_process: tuple[str, Analyzer]) -> None:
-    require_promises_kept(*served_in_process)
+    assert_promises_kept(*served_in_process)
 
 
 def test_every_rule_keeps_its_promise_over_grpc(served_over_grpc: tuple[str, Analyzer]) -> None:
-    require_promises_kept(*served_over_grpc)
+    assert_promises_kept(*served_over_grpc)
 
 
 def test_each_rule_is_announced_as_mandatory_with_its_controls(served_over_grpc: tuple[str, Analyzer]) -> None:

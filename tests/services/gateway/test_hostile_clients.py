@@ -6,6 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -31,14 +32,14 @@ class Site:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         answer = b""
         try:
-            for piece in pieces:
-                writer.write(piece)
-                await writer.drain()
-            async with asyncio.timeout(WAIT_S):
-                while chunk := await reader.read(65_536):
-                    answer += chunk
-        except ConnectionError:  # cut while we were still writing
-            pass
+            # Cut while we were still writing: what came until then is the answer.
+            with suppress(ConnectionError):
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                async with asyncio.timeout(WAIT_S):
+                    while chunk := await reader.read(65_536):
+                        answer += chunk
         finally:
             writer.close()
         return answer

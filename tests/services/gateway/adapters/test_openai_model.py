@@ -232,7 +232,7 @@ async def test_leaving_early_hangs_up_on_the_server(server: Server, upstream: Up
     events = OpenAIModel(upstream).generate(prompt(server))
     await anext(events)
     await events.aclose()  # type: ignore[attr-defined]  # it is a generator
-    await asyncio.wait_for(server.hung_up.wait(), 5)
+    assert await asyncio.wait_for(server.hung_up.wait(), 5)
 
 
 async def test_embeddings_are_put_in_order(server: Server, upstream: Upstream) -> None:
