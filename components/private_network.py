@@ -39,6 +39,7 @@ class Rule:
 
     cidr: str
     ports: tuple[int, int]
+    protocol: str = "tcp"
 
 
 class PrivateNetwork(Component):
@@ -177,16 +178,19 @@ def acl_rules(
     ACLs are stateless and know no prefix lists, so tiers that use the S3 gateway endpoint name anywhere for
     port 443 and its answers; without a route to the internet that reaches S3 alone.
     """
-    app, inside, https = tier_cidr(cidr, Tier.APP), (1, 65535), (443, 443)
+    app, model = tier_cidr(cidr, Tier.APP), tier_cidr(cidr, Tier.MODEL)
+    inside, https = (1, 65535), (443, 443)
     to_s3, from_s3 = Rule(ANYWHERE, https), Rule(ANYWHERE, EPHEMERAL)
     within = Rule(cidr, inside)
+    # Pods ask the cluster's own name server, which runs on some node of the same tier.
+    names = [Rule(model, (53, 53), "udp"), Rule(model, EPHEMERAL, "udp")]
     return {
         Tier.EDGE: (
             [within, *(Rule(client, https) for client in client_cidrs)],
             [within, *(Rule(client, EPHEMERAL) for client in client_cidrs)],
         ),
         Tier.APP: ([within, from_s3], [within, to_s3]),
-        Tier.MODEL: ([within, from_s3], [within, to_s3]),
+        Tier.MODEL: ([within, from_s3, *names], [within, to_s3, *names]),
         Tier.DATA: ([Rule(app, (port, port)) for port in database_ports], [Rule(app, EPHEMERAL)]),
     }
 
@@ -195,7 +199,7 @@ def _entry(number: int, rule: Rule) -> aws.ec2.NetworkAclIngressArgsDict:
     return {
         "rule_no": number * 100,
         "action": "allow",
-        "protocol": "tcp",
+        "protocol": rule.protocol,
         "cidr_block": rule.cidr,
         "from_port": rule.ports[0],
         "to_port": rule.ports[1],

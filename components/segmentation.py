@@ -1,20 +1,27 @@
 """Who may open a connection to whom: one table, and the security groups made from it.
 
 Whatever is not in FLOWS cannot happen. Each flow becomes an egress rule of its source and an ingress rule of
-its target, as resources of their own, so that two groups can name each other.
+its target, as resources of their own, so that two groups can name each other. Segments that an environment
+does not have get no group, and their flows no rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
 from components.component import Component
+
+ANYWHERE = "0.0.0.0/0"
+HTTPS = 443
+# Where every node of the cluster listens for the models' load balancer, and the port of the pods behind it.
+MODEL_NODE_PORT = 30443
+MODEL_POD_PORT = 8443
 
 
 class Segment(StrEnum):
@@ -22,10 +29,28 @@ class Segment(StrEnum):
 
     LOAD_BALANCER = "load-balancer"
     GATEWAY = "gateway"
+    MODEL_LOAD_BALANCER = "model-load-balancer"
     MODEL_SERVER = "model-server"
+    """The nodes of the cluster, GPU and system ones: pods share the groups of their node."""
+    CLUSTER_API = "cluster-api"
+    """The network interfaces of the Kubernetes control plane."""
+    CLUSTER_DEPLOYER = "cluster-deployer"
+    """Whoever runs the cluster program: a runner in the app tier, which holds this group while it works."""
+    MANAGED_MODEL = "managed-model"
+    """The network interfaces of SageMaker models: they fetch weights, and nobody connects to them."""
     ENDPOINTS = "endpoints"
     DATABASE = "database"
     CACHE = "cache"
+
+
+BASE_SEGMENTS = (Segment.LOAD_BALANCER, Segment.GATEWAY, Segment.ENDPOINTS, Segment.DATABASE, Segment.CACHE)
+SELF_HOSTING_SEGMENTS = (
+    Segment.MODEL_LOAD_BALANCER,
+    Segment.MODEL_SERVER,
+    Segment.CLUSTER_API,
+    Segment.CLUSTER_DEPLOYER,
+)
+MANAGED_MODEL_SEGMENTS = (Segment.MANAGED_MODEL,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +59,63 @@ class Flow:
     target: Segment
     port: int
     why: str
+    protocol: Literal["tcp", "udp"] = "tcp"
 
     @property
     def name(self) -> str:
-        return f"{self.source.value}-to-{self.target.value}"
+        """One pair of segments may be connected on several ports."""
+        datagrams = "-udp" if self.protocol == "udp" else ""
+        return f"{self.source.value}-to-{self.target.value}-{self.port}{datagrams}"
 
 
 class SegmentationArgs(TypedDict):
     vpc_id: pulumi.Input[str]
+    segments: Collection[Segment]
     client_cidrs: Sequence[str]
     issuer_cidrs: Sequence[str]
     gateway_port: int
     s3_prefix_list_id: pulumi.Input[str]
+    inspected_egress: bool
+    """True where a firewall stands between the gateway and the internet, and there alone."""
 
 
 def flows(gateway_port: int) -> tuple[Flow, ...]:
     """Every connection inside the network."""
     return (
         Flow(Segment.LOAD_BALANCER, Segment.GATEWAY, gateway_port, "requests of callers"),
-        Flow(Segment.GATEWAY, Segment.MODEL_SERVER, 8000, "prompts to self-hosted models"),
-        Flow(Segment.GATEWAY, Segment.ENDPOINTS, 443, "AWS APIs"),
+        Flow(Segment.GATEWAY, Segment.MODEL_LOAD_BALANCER, HTTPS, "prompts to self-hosted models"),
+        Flow(Segment.GATEWAY, Segment.ENDPOINTS, HTTPS, "AWS APIs"),
         Flow(Segment.GATEWAY, Segment.DATABASE, 5432, "retrieval, ledger, audit"),
         Flow(Segment.GATEWAY, Segment.CACHE, 6379, "limits"),
-        Flow(Segment.MODEL_SERVER, Segment.ENDPOINTS, 443, "images and weights"),
+        Flow(Segment.MODEL_LOAD_BALANCER, Segment.MODEL_SERVER, MODEL_NODE_PORT, "prompts to a node"),
+        *_cluster_flows(),
+        Flow(Segment.MANAGED_MODEL, Segment.ENDPOINTS, HTTPS, "images of SageMaker models"),
     )
 
 
-# Who fetches from S3 through the gateway endpoint: image layers, registrations, weights.
-S3_READERS = (Segment.GATEWAY, Segment.MODEL_SERVER)
+def _cluster_flows() -> tuple[Flow, ...]:
+    """What Kubernetes needs: https://docs.aws.amazon.com/eks/latest/userguide/sec-group-reqs.html.
+
+    Between pods the cluster's own network policies decide further.
+    """
+    nodes, control_plane = Segment.MODEL_SERVER, Segment.CLUSTER_API
+    return (
+        Flow(nodes, Segment.ENDPOINTS, HTTPS, "images, weights, AWS APIs"),
+        Flow(nodes, control_plane, HTTPS, "kubelets and controllers"),
+        Flow(control_plane, nodes, 10250, "kubelets: logs, health, metrics"),
+        Flow(control_plane, nodes, 6443, "metrics adapter of the autoscaler"),
+        Flow(control_plane, nodes, 9443, "admission webhooks"),
+        Flow(nodes, nodes, 53, "names in the cluster"),
+        Flow(nodes, nodes, 53, "names in the cluster", "udp"),
+        Flow(nodes, nodes, MODEL_POD_PORT, "prompts from one node to a pod on another"),
+        Flow(nodes, nodes, 10250, "metrics of kubelets"),
+        Flow(Segment.CLUSTER_DEPLOYER, control_plane, HTTPS, "the cluster program"),
+        Flow(Segment.CLUSTER_DEPLOYER, Segment.ENDPOINTS, HTTPS, "AWS APIs"),
+    )
+
+
+# Who fetches from S3 through the gateway endpoint: image layers, registrations, weights, a program's state.
+S3_READERS = (Segment.GATEWAY, Segment.MODEL_SERVER, Segment.MANAGED_MODEL, Segment.CLUSTER_DEPLOYER)
 
 
 class Segmentation(Component):
@@ -71,15 +125,21 @@ class Segmentation(Component):
 
     def __init__(self, name: str, args: SegmentationArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        self.group_ids = {segment: self._group(segment, args["vpc_id"]) for segment in Segment}
+        present = [segment for segment in Segment if segment in args["segments"]]
+        self.group_ids = {segment: self._group(segment, args["vpc_id"]) for segment in present}
         for flow in flows(args["gateway_port"]):
-            self._connect(flow)
+            if flow.source in present and flow.target in present:
+                self._connect(flow)
         for number, client in enumerate(args["client_cidrs"], 1):
             self._admit_clients(number, client)
         for number, issuer in enumerate(args["issuer_cidrs"], 1):
-            self._reach_issuers(number, issuer)
+            self._reach(f"gateway-to-issuers-{number}", issuer, "signing keys of the OIDC issuers")
+        if args["inspected_egress"]:
+            # The firewall on the way allows names, which a security group cannot; nobody else gets this rule.
+            self._reach("gateway-to-internet", ANYWHERE, "public model APIs, through the network firewall")
         for reader in S3_READERS:
-            self._reach_s3(reader, args["s3_prefix_list_id"])
+            if reader in present:
+                self._reach_s3(reader, args["s3_prefix_list_id"])
         self.register_outputs({segment.value: group for segment, group in self.group_ids.items()})
 
     def _group(self, segment: Segment, vpc_id: pulumi.Input[str]) -> pulumi.Output[str]:
@@ -99,7 +159,7 @@ class Segmentation(Component):
             f"{flow.name}-egress",
             security_group_id=source,
             referenced_security_group_id=target,
-            ip_protocol="tcp",
+            ip_protocol=flow.protocol,
             from_port=flow.port,
             to_port=flow.port,
             description=flow.why,
@@ -109,7 +169,7 @@ class Segmentation(Component):
             f"{flow.name}-ingress",
             security_group_id=target,
             referenced_security_group_id=source,
-            ip_protocol="tcp",
+            ip_protocol=flow.protocol,
             from_port=flow.port,
             to_port=flow.port,
             description=flow.why,
@@ -122,21 +182,22 @@ class Segmentation(Component):
             security_group_id=self.group_ids[Segment.LOAD_BALANCER],
             cidr_ipv4=cidr,
             ip_protocol="tcp",
-            from_port=443,
-            to_port=443,
+            from_port=HTTPS,
+            to_port=HTTPS,
             description="callers of the gateway",
             opts=self.child(),
         )
 
-    def _reach_issuers(self, number: int, cidr: str) -> None:
+    def _reach(self, name: str, cidr: str, why: str) -> None:
+        """The gateway to addresses outside, on 443 only."""
         aws.vpc.SecurityGroupEgressRule(
-            f"gateway-to-issuers-{number}-egress",
+            f"{name}-egress",
             security_group_id=self.group_ids[Segment.GATEWAY],
             cidr_ipv4=cidr,
             ip_protocol="tcp",
-            from_port=443,
-            to_port=443,
-            description="signing keys of the OIDC issuers",
+            from_port=HTTPS,
+            to_port=HTTPS,
+            description=why,
             opts=self.child(),
         )
 
@@ -146,8 +207,8 @@ class Segmentation(Component):
             security_group_id=self.group_ids[reader],
             prefix_list_id=prefix_list_id,
             ip_protocol="tcp",
-            from_port=443,
-            to_port=443,
+            from_port=HTTPS,
+            to_port=HTTPS,
             description="S3 through the gateway endpoint",
             opts=self.child(),
         )

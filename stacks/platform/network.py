@@ -71,10 +71,12 @@ def _segmentation(environment: Environment, network: PrivateNetwork, placement: 
         "segmentation",
         {
             "vpc_id": network.vpc_id,
+            "segments": tuple(Segment),
             "client_cidrs": environment.network.client_cidrs,
             "issuer_cidrs": environment.network.issuer_cidrs,
             "gateway_port": environment.gateway.port,
             "s3_prefix_list_id": network.s3_prefix_list_id,
+            "inspected_egress": False,
         },
         placement.replaceable(),
     )
