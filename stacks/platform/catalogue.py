@@ -5,7 +5,8 @@ from __future__ import annotations
 import pulumi
 
 from components.gateway_environment import ModelOffer
-from stacks.environment import BedrockModel, Environment, OpenAIModel
+from stacks.configuration import ConfigurationError
+from stacks.environment import BedrockModel, Environment, Model, OpenAIModel, SageMakerModel
 from stacks.platform.models import Models
 
 
@@ -13,8 +14,10 @@ def offers(environment: Environment, models: Models) -> list[pulumi.Output[Model
     return [_offer(model, models) for model in environment.models]
 
 
-def _offer(model: OpenAIModel | BedrockModel, models: Models) -> pulumi.Output[ModelOffer]:
+def _offer(model: Model, models: Models) -> pulumi.Output[ModelOffer]:
     """One entry of the catalogue; a Bedrock chat model comes with the guardrail, never without."""
+    if isinstance(model, SageMakerModel):
+        raise ConfigurationError(f"models.{model.id}.backend: the gateway has no way to sagemaker models yet")
     if isinstance(model, OpenAIModel):
         return pulumi.Output.from_input(_written(model, model.upstream_model, base_url=model.base_url))
     guarded = model.kind == "chat"

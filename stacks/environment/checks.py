@@ -1,0 +1,243 @@
+"""What must hold between the fields of an environment; each check names the field and what is allowed."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from stacks.classification import TREATMENTS, Boundary, DataClass, strictest
+from stacks.environment.models import OpenAIModel
+from stacks.environment.name import EnvironmentName
+from stacks.environment.retention import LockMode
+
+if TYPE_CHECKING:
+    from stacks.environment.environment import Environment
+    from stacks.environment.self_hosting import GpuNodeGroup, SelfHosting
+
+# GPU families that a development account may rent by the hour.
+DEV_GPU_FAMILIES = ("g4dn", "g5", "g6")
+
+
+def _zones_in_region(environment: Environment) -> None:
+    wrong = [zone for zone in environment.network.zones if not re.fullmatch(environment.region + "[a-h]", zone)]
+    if wrong:
+        raise ValueError(f"network.zones must lie in {environment.region}: {environment.region}a to h (got {wrong})")
+
+
+def _reachable(environment: Environment) -> None:
+    """Without a hub nobody could call, and no token could be checked: there is no other way out."""
+    network = environment.network
+    local = environment.name is EnvironmentName.LOCAL
+    if local is bool(network.transit_gateway_id) or local is bool(network.issuer_cidrs):
+        wanted = "empty in local" if local else "set outside local: they are the only way to callers and issuers"
+        raise ValueError(
+            f"network.transit_gateway_id and network.issuer_cidrs must be {wanted} "
+            f"(got {network.transit_gateway_id!r}, {list(network.issuer_cidrs)})"
+        )
+    own = ipaddress.IPv4Network(network.cidr)
+    for cidr in (*network.client_cidrs, *network.issuer_cidrs):
+        if own.overlaps(ipaddress.IPv4Network(cidr)):
+            raise ValueError(f"network.client_cidrs and issuer_cidrs must not overlap network.cidr (got {cidr!r})")
+
+
+def _locked_as_long_as_promised(environment: Environment) -> None:
+    retention = environment.retention
+    production = environment.name is EnvironmentName.PROD
+    if production and (retention.evidence_lock is not LockMode.COMPLIANCE or retention.evidence_days < 400):
+        raise ValueError(
+            "retention in prod must be evidence_lock COMPLIANCE and evidence_days 400 or more "
+            f"(got {retention.evidence_lock.value}, {retention.evidence_days})"
+        )
+    if not production and (retention.evidence_lock is not LockMode.GOVERNANCE or not 1 <= retention.evidence_days <= 7):
+        raise ValueError(
+            "retention outside prod must be evidence_lock GOVERNANCE and evidence_days 1 to 7, or nothing can be "
+            f"taken down again (got {retention.evidence_lock.value}, {retention.evidence_days})"
+        )
+
+
+def _content_as_short_as_demanded(environment: Environment) -> None:
+    data_class = strictest(environment.data_classes)
+    most = TREATMENTS[data_class].content_retention_days_max
+    if not 1 <= environment.retention.content_days <= most:
+        raise ValueError(
+            f"retention.content_days must be 1 to {most} for data class {data_class.value} "
+            f"(got {environment.retention.content_days})"
+        )
+
+
+def _protected_where_it_counts(environment: Environment) -> None:
+    if environment.name is EnvironmentName.PROD and not environment.deletion_protection:
+        raise ValueError("deletion_protection must be true in prod (got False)")
+
+
+def _plain_text_on_loopback_only(environment: Environment) -> None:
+    gateway = environment.gateway
+    local = environment.name is EnvironmentName.LOCAL
+    allowed = "http://" + gateway.listen if local else "https://" + gateway.host_name
+    if gateway.url != allowed:
+        raise ValueError(f"gateway.url must be {allowed} (got {gateway.url!r})")
+    if gateway.listen.startswith("127.") is not local:
+        wanted = "a 127.0.0.1 address in local" if local else "an address that the load balancer reaches: 0.0.0.0:8443"
+        raise ValueError(f"gateway.listen must be {wanted} (got {gateway.listen!r})")
+    loopback = [url for url in _base_urls(environment) if url.startswith("http://")]
+    if loopback and not local:
+        raise ValueError(f"issuers and models must use https outside local (got {loopback})")
+
+
+def _base_urls(environment: Environment) -> Iterator[str]:
+    yield from (issuer.issuer for issuer in environment.issuers)
+    yield from (model.base_url for model in environment.models if isinstance(model, OpenAIModel))
+
+
+def _one_catalogue(environment: Environment) -> None:
+    ids = [model.id for model in environment.models]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"models must have different ids (got {ids})")
+    chat = [model.id for model in environment.bedrock_models if model.kind == "chat"]
+    if len(chat) != 1:
+        raise ValueError(f"models must hold exactly one Bedrock chat model: permissions name one (got {chat})")
+    embeddings = [model.id for model in environment.models if model.kind == "embedding"]
+    if environment.embedding_model not in embeddings:
+        raise ValueError(
+            f"embedding_model must be an embedding model out of models: {', '.join(embeddings) or 'none is listed'} "
+            f"(got {environment.embedding_model!r})"
+        )
+
+
+def _within_its_boundaries(environment: Environment) -> None:
+    for model in environment.bedrock_models:
+        alone = model.destination_regions == (environment.region,)
+        if not model.geo_profile and not alone:
+            raise ValueError(
+                f"models.{model.id}.destination_regions must be [{environment.region}] without a geo_profile "
+                f"(got {list(model.destination_regions)})"
+            )
+        if model.geo_profile and environment.region not in model.destination_regions:
+            raise ValueError(f"models.{model.id}.destination_regions must hold {environment.region}")
+
+
+def _encrypted_where_it_counts(environment: Environment) -> None:
+    if environment.name is EnvironmentName.PROD and environment.network.encryption != "enforce":
+        raise ValueError(f"network.encryption must be enforce in prod (got {environment.network.encryption!r})")
+
+
+def _adopted_whole(environment: Environment) -> None:
+    existing = environment.network.existing
+    zones = environment.network.zones
+    wrong = {tier: len(ids) for tier, ids in existing.subnet_ids.items() if len(ids) != len(zones)} if existing else {}
+    if wrong:
+        raise ValueError(
+            f"network.existing.subnet_ids must give one subnet for each of the {len(zones)} zones of network.zones, "
+            f"in their order (got {wrong})"
+        )
+
+
+def _nodes_within_the_environment(environment: Environment) -> None:
+    hosting = environment.self_hosting
+    if hosting is None:
+        return
+    _service_addresses_apart(environment, hosting)
+    for group in hosting.gpu_nodes:
+        if group.zone and group.zone not in environment.network.zones:
+            raise ValueError(
+                f"self_hosting.gpu_nodes.{group.name}.zone must be one of network.zones: "
+                f"{', '.join(environment.network.zones)} (got {group.zone!r})"
+            )
+        if environment.name is EnvironmentName.DEV:
+            _affordable_in_dev(group)
+
+
+def _service_addresses_apart(environment: Environment, hosting: SelfHosting) -> None:
+    services = ipaddress.IPv4Network(hosting.service_cidr)
+    network = environment.network
+    for cidr in (network.cidr, *network.client_cidrs, *network.issuer_cidrs):
+        if services.overlaps(ipaddress.IPv4Network(cidr)):
+            raise ValueError(
+                f"self_hosting.service_cidr must overlap neither the network nor what the hub routes "
+                f"(got {hosting.service_cidr!r}, which overlaps {cidr})"
+            )
+
+
+def _affordable_in_dev(group: GpuNodeGroup) -> None:
+    family = group.instance_type.partition(".")[0]
+    if family not in DEV_GPU_FAMILIES or group.capacity == "capacity_block":
+        raise ValueError(
+            f"self_hosting.gpu_nodes.{group.name} in dev must be of family {', '.join(DEV_GPU_FAMILIES)}, "
+            f"and no capacity block (got {group.instance_type}, {group.capacity})"
+        )
+
+
+def _served_where_it_is_hosted(environment: Environment) -> None:
+    """Outside local a self-hosted model answers at the name of our own model servers, nowhere else."""
+    if environment.name is EnvironmentName.LOCAL:
+        return
+    host = environment.self_hosting.host_name if environment.self_hosting else ""
+    for model in environment.models:
+        if not isinstance(model, OpenAIModel) or model.boundary is Boundary.PUBLIC_API:
+            continue
+        if model.host != host:
+            raise ValueError(
+                f"models.{model.id}.base_url must be at self_hosting.host_name "
+                f"{host or '(self_hosting is not set)'} (got {model.base_url!r})"
+            )
+
+
+def _public_models_for_public_data(environment: Environment) -> None:
+    public = [model.id for model in environment.models if model.boundary is Boundary.PUBLIC_API]
+    if public and DataClass.PUBLIC not in environment.data_classes:
+        raise ValueError(
+            f"models with boundary public_api need data class public in data_classes (got {public}, "
+            f"{[data_class.value for data_class in environment.data_classes]})"
+        )
+
+
+def _released_from_prod_only(environment: Environment) -> None:
+    production = environment.name is EnvironmentName.PROD
+    if production is not bool(environment.redaction_approver_role):
+        wanted = "set in prod: somebody answers for what is released" if production else "empty outside prod"
+        raise ValueError(f"redaction_approver_role must be {wanted} (got {environment.redaction_approver_role!r})")
+
+
+def _own_account_only(environment: Environment) -> None:
+    """No value but `accounts` may name another environment, nor any account but our own."""
+    own = environment.name.value
+    others = {name.value for name in EnvironmentName} - {own}
+    for field, text in _texts(environment.model_dump(mode="json", exclude={"accounts"})):
+        named_accounts = set(re.findall(r"arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:(\d{12}):", text))
+        named_accounts |= {account for account in environment.accounts.values() if account in text}
+        for account in sorted(named_accounts - {environment.account_id}):
+            raise ValueError(f"{field} must name account {environment.account_id} only (got {account} in {text!r})")
+        for named in others.intersection(re.split(r"[^a-z0-9]+", text.lower())):
+            raise ValueError(f"{field} of environment {own} must not name environment {named} (got {text!r})")
+
+
+def _texts(value: object, field: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield field, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(inner, f"{field}.{key}".lstrip("."))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, f"{field}.{index}")
+
+
+CHECKS: tuple[Callable[[Environment], None], ...] = (
+    _own_account_only,
+    _zones_in_region,
+    _reachable,
+    _locked_as_long_as_promised,
+    _content_as_short_as_demanded,
+    _protected_where_it_counts,
+    _plain_text_on_loopback_only,
+    _one_catalogue,
+    _within_its_boundaries,
+    _encrypted_where_it_counts,
+    _adopted_whole,
+    _nodes_within_the_environment,
+    _served_where_it_is_hosted,
+    _public_models_for_public_data,
+    _released_from_prod_only,
+)

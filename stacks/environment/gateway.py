@@ -1,0 +1,42 @@
+"""The gateway of an environment, and the issuers whose tokens it accepts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from stacks.configuration import ImageDigest, Name, Section
+from stacks.environment.fields import BaseUrl, CertificateArn, HostName, ListenAddress
+
+
+class Issuer(Section):
+    """An OIDC issuer whose tokens the gateway accepts, as GATEWAY_OIDC_ISSUERS spells it."""
+
+    issuer: BaseUrl
+    audience: Name
+    algorithms: tuple[Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"], ...] = ("RS256",)
+
+    @field_validator("algorithms")
+    @classmethod
+    def _at_least_one(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value:
+            raise ValueError("must name at least one of RS256, PS256, ES256, ES384, EdDSA (got none)")
+        return value
+
+
+class Gateway(Section):
+    image_digest: ImageDigest
+    cpu: Literal[256, 512, 1024, 2048, 4096]
+    memory_mib: Literal[512, 1024, 2048, 4096, 8192, 16384]
+    tasks: Annotated[int, Field(ge=1, le=50)]
+    listen: ListenAddress
+    """Where the container listens. Plain HTTP on loopback only; TLS 1.3 everywhere else."""
+    host_name: HostName
+    url: BaseUrl
+    """What clients use as base URL."""
+    certificate_arn: CertificateArn
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
