@@ -77,6 +77,16 @@ class Names:
         return self.named("gateway-migrate")
 
     @property
+    def redact_role(self) -> str:
+        """The only role that makes tokens for redacted values."""
+        return self.named("redact-dataset")
+
+    @property
+    def trail(self) -> str:
+        """Bucket and key policies name the trail before it exists."""
+        return self.named("trail")
+
+    @property
     def log_groups(self) -> tuple[str, ...]:
         """Every log group under the logs key."""
         tasks = ("gateway", "gateway-ingest", "gateway-migrate")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -124,15 +123,44 @@ def test_whoever_administers_a_key_cannot_use_it_and_one_role_destroys_it(purpos
 
 
 @pytest.mark.parametrize(("purpose", "policy"), EVERY, ids=[purpose for purpose, _ in EVERY])
-def test_no_statement_names_everybody(purpose: str, policy: dict[str, Any]) -> None:
-    principals = list(_principals(policy))
-
-    assert principals, purpose
-    assert "*" not in principals
-    assert f"arn:aws:iam::{ACCOUNT}:root" in principals
-
-
-def _principals(policy: dict[str, Any]) -> Iterator[str]:
+def test_everybody_is_never_let_in_but_by_account_and_role(purpose: str, policy: dict[str, Any]) -> None:
+    """CreateKey refuses a policy without the account; a star without both conditions would be the whole world."""
+    assert any(f"arn:aws:iam::{ACCOUNT}:root" in _principals(one) for one in policy["Statement"]), purpose
     for statement in policy["Statement"]:
-        for value in statement["Principal"].values():
-            yield from [value] if isinstance(value, str) else value
+        if "*" in _principals(statement):
+            assert statement["Condition"]["StringEquals"]["kms:CallerAccount"] == ACCOUNT
+            assert all(arn.count("*") == 0 for arn in statement["Condition"]["ArnEquals"]["aws:PrincipalArn"])
+
+
+def _principals(statement: dict[str, Any]) -> list[str]:
+    return [
+        name for value in statement["Principal"].values() for name in ([value] if isinstance(value, str) else value)
+    ]
+
+
+SCALING = "aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+SCALING_PERMISSIONS = {
+    "Version": "2012-10-17",
+    "Statement": [{"Sid": "RunInstances", "Effect": "Allow", "Action": "ec2:RunInstances", "Resource": "*"}],
+}
+
+
+def _scaling(action: str, role: str = SCALING, account: str = ACCOUNT, **context: str) -> bool:
+    """What a service-linked role may do is AWS's own list, and no KMS action is on it."""
+    known = {"kms:CallerAccount": account, **{name.replace("__", ":"): value for name, value in context.items()}}
+    request = Request(f"arn:aws:iam::{account}:role/{role}", action, KEY, known, resource_account=ACCOUNT)
+    return evaluate(request, identity=[SCALING_PERMISSIONS], resource=[POLICIES[Purpose.EBS]]).allowed
+
+
+def test_b_5_auto_scaling_starts_nodes_with_encrypted_volumes() -> None:
+    assert _scaling("kms:GenerateDataKeyWithoutPlaintext")
+    assert _scaling("kms:Decrypt")
+    assert _scaling("kms:CreateGrant", kms__GrantIsForAWSResource="true")
+
+
+def test_b_5_nobody_else_gets_in_that_way() -> None:
+    assert not _scaling("kms:CreateGrant")
+    assert not _scaling("kms:CreateGrant", kms__GrantIsForAWSResource="false")
+    assert not _scaling("kms:Decrypt", role="AWSServiceRoleForAutoScaling")
+    assert not _scaling("kms:Decrypt", account="999988887777")
+    assert not _scaling("kms:PutKeyPolicy")

@@ -1,0 +1,129 @@
+"""Who may use which key for what: the policy of every key of the platform, from names known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.key_policy import (
+    Place,
+    administration,
+    use_by_delivery,
+    use_by_log_groups,
+    use_by_notifications,
+    use_by_roles,
+    use_by_scaling,
+    use_by_trail,
+    use_for_cluster_secrets,
+    use_in_bucket,
+    use_through_service,
+)
+from components.policy_document import Statement, document
+from stacks.environment import Environment, EnvironmentName
+from stacks.names import Names
+from stacks.platform.purposes import Purpose, purposes
+
+Uses = Mapping[Purpose, tuple[Statement, ...]]
+
+
+def key_policies(environment: Environment, names: Names) -> dict[Purpose, str]:
+    """The policy document of every key that this environment has."""
+    place = Place(environment.account_id, environment.region)
+    administered = administration(place, environment.break_glass_role)
+    uses = {**_storage(place), **_of_logs(place, names), **_of_models(environment, place, names)}
+    uses |= {**_of_registrations(environment, place, names), **_of_audit(place, names)}
+    uses |= {**_of_own_models(environment, place, names), **_of_redaction(environment, place, names)}
+    return {purpose: document(*administered, *uses[purpose]) for purpose in purposes(environment)}
+
+
+def _storage(place: Place) -> Uses:
+    return {
+        Purpose.DATABASE: use_through_service("Database", place, "rds"),
+        Purpose.CACHE: use_through_service("Cache", place, "elasticache"),
+        Purpose.SECRETS: use_through_service("Secrets", place, "secretsmanager"),
+        Purpose.REGISTRY: use_through_service("Registry", place, "ecr"),
+    }
+
+
+def _of_logs(place: Place, names: Names) -> Uses:
+    logs = f"arn:aws:logs:{place.region}:{place.account_id}:*"
+    return {
+        Purpose.LOGS: (use_by_log_groups(place, names.log_groups),),
+        Purpose.EVIDENCE: (
+            use_by_delivery("DeliverLogs", place, "delivery.logs.amazonaws.com", logs),
+            *use_by_trail(place, names.trail),
+            use_by_roles("AuditHeads", place, names.audit_writers, ["kms:Decrypt", "kms:GenerateDataKey"], via=["s3"]),
+        ),
+        Purpose.NOTIFICATIONS: (use_by_notifications(place),),
+    }
+
+
+def _of_models(environment: Environment, place: Place, names: Names) -> Uses:
+    bedrock = f"arn:aws:bedrock:{place.region}:{place.account_id}:*"
+    return {
+        Purpose.CONTENT: (
+            use_by_log_groups(place, [names.log_group("model-invocations")]),
+            use_by_delivery("DeliverInvocations", place, "bedrock.amazonaws.com", bedrock),
+            use_by_roles("Investigate", place, [environment.break_glass_role], ["kms:Decrypt"], via=["s3"]),
+        ),
+        Purpose.GUARDRAIL: (
+            *use_through_service("Guardrail", place, "bedrock"),
+            use_by_roles("ApplyGuardrail", place, [names.serve_role], ["kms:Decrypt"], via=["bedrock"]),
+        ),
+    }
+
+
+def _of_own_models(environment: Environment, place: Place, names: Names) -> Uses:
+    """Nodes, cluster and endpoints that run models of our own, and the weights they load."""
+    weights = use_in_bucket("Weights", place, names.bucket_arn("models"), ["kms:Decrypt", "kms:GenerateDataKey"])
+    return {
+        Purpose.EBS: (*use_through_service("Volumes", place, "ec2"), *use_by_scaling(place)),
+        Purpose.CLUSTER_SECRETS: use_for_cluster_secrets(place, environment.deployer_role),
+        Purpose.MODELS: (weights,),
+        Purpose.SAGEMAKER: use_through_service("Endpoints", place, "sagemaker"),
+    }
+
+
+def _of_registrations(environment: Environment, place: Place, names: Names) -> Uses:
+    """A workload's deployer signs for its own workload only; the gateway's tasks verify."""
+    readers = [names.serve_role, names.ingest_role]
+    signed = {"purpose": "registration", "environment": environment.name.value}
+    deployers = sorted(set(environment.workload_deployers.values()))
+    signers = tuple(
+        use_by_roles(f"Sign{number}", place, [deployer], ["kms:Encrypt"], context={**signed, "workload": workload})
+        for number, (workload, deployer) in enumerate(sorted(environment.workload_deployers.items()), 1)
+    )
+    stored = {"aws:s3:arn": names.bucket_arn("registrations")}
+    return {
+        Purpose.REGISTRATION: (
+            *signers,
+            use_by_roles("Verify", place, readers, ["kms:Decrypt"], context=signed),
+            use_by_roles("Store", place, deployers, ["kms:Decrypt", "kms:GenerateDataKey"], via=["s3"], context=stored),
+            use_by_roles("Load", place, readers, ["kms:Decrypt"], via=["s3"], context=stored),
+        )
+    }
+
+
+def _of_audit(place: Place, names: Names) -> Uses:
+    serve, writers = [names.serve_role], names.audit_writers
+    return {
+        Purpose.AUDIT_SIGNING: (
+            use_by_roles("SignHeads", place, writers, ["kms:Sign"], equals={"kms:SigningAlgorithm": "ECDSA_SHA_384"}),
+            use_by_roles("ReadPublicKey", place, writers, ["kms:GetPublicKey", "kms:Verify"]),
+        ),
+        Purpose.AUDIT_MAC: (
+            use_by_roles("HashPrompts", place, serve, ["kms:GenerateMac"], equals={"kms:MacAlgorithm": "HMAC_SHA_256"}),
+        ),
+    }
+
+
+def _of_redaction(environment: Environment, place: Place, names: Names) -> Uses:
+    """Production redacts and releases, staging receives: each its own key, and tokens are made above only."""
+    released = environment.name is EnvironmentName.PROD
+    bucket = names.bucket_arn("release" if released else "redacted")
+    mac = {"kms:MacAlgorithm": "HMAC_SHA_256"}
+    return {
+        Purpose.REDACTION: (use_in_bucket("DataSets", place, bucket, ["kms:Decrypt", "kms:GenerateDataKey"]),),
+        Purpose.REDACTION_MAC: (
+            use_by_roles("MakeTokens", place, [names.redact_role], ["kms:GenerateMac"], equals=mac),
+        ),
+    }
