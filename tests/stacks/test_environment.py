@@ -21,6 +21,30 @@ def test_every_environment_loads_as_it_is_written(stack: str) -> None:
     assert environment.tags["env"] == stack
 
 
+_ROUTES = "rtb-0123456789abcdef0"
+_ADOPTED: Values = {
+    "vpc_id": "vpc-0123456789abcdef0",
+    "subnet_ids": {tier: ["subnet-0123456789abcdef0"] for tier in ("edge", "app", "model", "data")},
+    "route_table_ids": dict.fromkeys(("edge", "app", "model", "data"), _ROUTES),
+}
+_RESERVED: Values = {
+    **environment_values("prod")["self_hosting"]["gpu_nodes"][0],
+    "capacity": "capacity_block",
+    "reservation_id": "cr-0123456789abcdef0",
+    "zone": "us-east-1a",
+}
+_SELF_HOSTED: Values = {
+    "id": "own",
+    "kind": "chat",
+    "backend": "openai",
+    "base_url": "https://elsewhere.example.com/v1",
+    "upstream_model": "own",
+    "boundary": "self_hosted",
+    "context_tokens_max": 8192,
+    "usd_per_million_input_tokens": "0.05",
+    "usd_per_million_output_tokens": "0.10",
+}
+
 # One row a field: what is written in prod's file instead, and what the refusal must say.
 REFUSED: dict[str, tuple[str, Any, str]] = {
     "an unknown environment": ("name", "test", "'local', 'dev', 'staging' or 'prod'"),
@@ -64,7 +88,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "old TLS to the database": ("database.tls_min", "TLSv1.1", "'TLSv1.2' or 'TLSv1.3'"),
     "a model without a price": ("models.0.usd_per_million_input_tokens", "", "US dollars"),
     "a model with a negative price": ("models.0.usd_per_million_output_tokens", "-1", "US dollars"),
-    "a model of an unknown backend": ("models.0.backend", "sagemaker", "'openai', 'bedrock'"),
+    "a model of an unknown backend": ("models.0.backend", "vertex", "'openai', 'bedrock', 'sagemaker'"),
     "a model of an unknown boundary": ("models.0.boundary", "public", "'public_api', 'private_endpoint'"),
     "a Bedrock model said to be ours": ("models.0.boundary", "self_hosted", "must be private_endpoint"),
     "a global profile": ("models.0.geo_profile", "global.amazon.nova-lite-v1:0", "never global"),
@@ -76,6 +100,37 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         "arn:aws:acm:us-east-1:111122223333:certificate/00000000-0000-4000-8000-000000000000",
         "must name account 333344445555 only",
     ),
+    "an organization that is none": ("organization.id", "123456789012", "id of an AWS organization"),
+    "a trail of nobody": ("organization.trail", "off", "'managed' or 'external'"),
+    "plain text inside prod": ("network.encryption", "monitor", "must be enforce in prod"),
+    "an encryption control that is off": ("network.encryption", "off", "'monitor' or 'enforce'"),
+    "a VPC adopted by name": ("network.existing", {**_ADOPTED, "vpc_id": "main"}, "the id of a VPC"),
+    "a VPC adopted without a data tier": (
+        "network.existing",
+        {**_ADOPTED, "route_table_ids": {"edge": _ROUTES, "app": _ROUTES, "model": _ROUTES}},
+        "none for data",
+    ),
+    "a VPC adopted in one zone": ("network.existing", _ADOPTED, "one subnet for each of the 3 zones"),
+    "services that overlap the hub": ("self_hosting.service_cidr", "10.2.0.0/20", "overlaps 10.0.0.0/12"),
+    "model servers without a name": ("self_hosting.host_name", "models", "host name"),
+    "an operator with a path": ("self_hosting.administrator_role", "team/operator", "no path"),
+    "system nodes that shrink upwards": ("self_hosting.system_nodes.nodes_min", 9, "must not exceed nodes_max"),
+    "a disk that holds no weights": ("self_hosting.gpu_nodes.0.disk_gib", 20, "greater than or equal to 50"),
+    "an instance type that is none": ("self_hosting.gpu_nodes.0.instance_type", "gpu", "EC2 instance type"),
+    "no GPU nodes": ("self_hosting.gpu_nodes", [], "at least one node group"),
+    "a reservation without its id": ("self_hosting.gpu_nodes.0.capacity", "reservation", "must be set with capacity"),
+    "a reservation in another zone": (
+        "self_hosting.gpu_nodes.0",
+        {**_RESERVED, "zone": "us-east-1d"},
+        "must be one of network.zones",
+    ),
+    "a reservation that is none": (
+        "self_hosting.gpu_nodes.0",
+        {**_RESERVED, "reservation_id": "res-1"},
+        "id of a capacity reservation",
+    ),
+    "a self-hosted model elsewhere": ("models.2", _SELF_HOSTED, "self_hosting.host_name models.llm-prod.internal"),
+    "a release for which nobody answers": ("redaction_approver_role", None, "set in prod"),
     "a role of another environment": ("deployer_role", "llm-pipelines-dev-deployer", "must not name environment dev"),
 }
 
@@ -89,6 +144,49 @@ def test_a_wrong_value_is_refused_with_field_and_allowed_values(what: str) -> No
 
     assert allowed in str(refusal.value)
     assert field.split(".")[0] in str(refusal.value)
+
+
+# One row: what dev's file holds beside its own values, and what the refusal must say.
+_GPU = {**environment_values("prod")["self_hosting"], "host_name": "models.llm-dev.internal"}
+_GPU["administrator_role"] = "llm-pipelines-dev-operator"
+REFUSED_IN_DEV: dict[str, tuple[Values, str]] = {
+    "a GPU family for production": ({"instance_type": "p5.48xlarge"}, "g4dn, g5, g6"),
+    "a capacity block": (
+        {"capacity": "capacity_block", "reservation_id": "cr-0123456789abcdef0", "zone": "us-east-1a"},
+        "no capacity block",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED_IN_DEV)
+def test_d_13_dev_rents_no_expensive_gpu(what: str) -> None:
+    changes, allowed = REFUSED_IN_DEV[what]
+    nodes = [{**_GPU["gpu_nodes"][0], **changes}]
+
+    with pytest.raises(ConfigurationError, match=allowed):
+        Environment.load(changed(environment_values("dev"), {"self_hosting": {**_GPU, "gpu_nodes": nodes}}))
+
+
+def test_d_13_dev_rents_a_small_gpu_by_the_hour() -> None:
+    environment = Environment.load(changed(environment_values("dev"), {"self_hosting": _GPU}))
+
+    assert environment.self_hosting is not None
+    assert environment.self_hosting.gpu_nodes[0].instance_type == "g6.2xlarge"
+
+
+def test_a_public_model_needs_public_data_and_is_the_only_way_out() -> None:
+    public = {**_SELF_HOSTED, "id": "public", "base_url": "https://api.example.com/v1", "boundary": "public_api"}
+    values = environment_values("dev")
+    values["models"].append(public)
+
+    assert Environment.load(values).egress_domains == ("api.example.com",)
+    with pytest.raises(ConfigurationError, match="need data class public"):
+        Environment.load(changed(values, {"data_classes": ["internal"]}))
+
+
+@pytest.mark.parametrize("stack", ENVIRONMENTS)
+def test_no_environment_leaves_the_network_as_it_is_written(stack: str) -> None:
+    assert Environment.load(environment_values(stack)).egress_domains == ()
 
 
 @pytest.mark.parametrize(
