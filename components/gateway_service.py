@@ -32,6 +32,8 @@ class GatewayService(Component):
     """Cluster and the two services."""
 
     cluster_arn: pulumi.Output[str]
+    services: dict[str, aws.ecs.Service]
+    """By name; how many tasks of each run is somebody else's decision."""
 
     def __init__(self, name: str, args: GatewayServiceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
@@ -41,8 +43,10 @@ class GatewayService(Component):
             settings=[{"name": "containerInsights", "value": "enabled"}],
             opts=self.child(),
         )
-        self._service(name, cluster, args["serve"], args, tasks=args["tasks"], exposed=True)
-        self._service(f"{name}-ingest", cluster, args["ingest"], args, tasks=1, exposed=False)
+        self.services = {
+            name: self._service(name, cluster, args["serve"], args, tasks=args["tasks"], exposed=True),
+            f"{name}-ingest": self._service(f"{name}-ingest", cluster, args["ingest"], args, tasks=1, exposed=False),
+        }
         self.cluster_arn = cluster.arn
         self.register_outputs({"clusterArn": self.cluster_arn})
 
@@ -55,7 +59,7 @@ class GatewayService(Component):
         *,
         tasks: int,
         exposed: bool,
-    ) -> None:
+    ) -> aws.ecs.Service:
         balancer = args["load_balancer"]
         behind: list[aws.ecs.ServiceLoadBalancerArgsDict] = [
             {
@@ -64,7 +68,7 @@ class GatewayService(Component):
                 "container_port": args["port"],
             }
         ]
-        aws.ecs.Service(
+        return aws.ecs.Service(
             name,
             name=name,
             cluster=cluster.arn,
@@ -83,6 +87,10 @@ class GatewayService(Component):
             load_balancers=behind if exposed else None,
             health_check_grace_period_seconds=60 if exposed else None,
             propagate_tags="SERVICE",
-            # A target group without a listener is refused; a task without its permissions fails at once.
-            opts=self.child(depends_on=[balancer.listener, *task.ready] if exposed else list(task.ready)),
+            opts=self.child(
+                # A target group without a listener is refused; a task without its permissions fails at once.
+                depends_on=[*balancer.ready, *task.ready] if exposed else list(task.ready),
+                # It is only where the service starts from: an `up` must not undo what scaling did since.
+                ignore_changes=["desiredCount"],
+            ),
         )

@@ -1,7 +1,13 @@
-"""The internal load balancer: TLS 1.3 only towards callers, TLS towards the gateway, every connection logged."""
+"""The internal load balancer: TLS 1.3 only towards callers, TLS towards the gateway, every connection logged.
+
+It forwards the public paths and answers everything else itself: what the gateway tells its operators
+(`/metrics`, `/readyz`) is not reached through it. Health checks go from the load balancer to the target
+directly and pass no listener.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -14,6 +20,9 @@ from components.component import Component
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-3-PQ-2025-09"
 STREAM_S_MAX = 900
 DRAIN_S = 120
+# What callers may ask for; patterns match the path as it was sent, capitals included.
+PUBLIC_PATHS = ("/v1/*",)
+NOT_FOUND = json.dumps({"error": {"message": "Not found.", "type": "invalid_request_error", "code": "not_found"}})
 
 
 class InternalLoadBalancerArgs(TypedDict):
@@ -31,18 +40,25 @@ class InternalLoadBalancerArgs(TypedDict):
 
 
 class InternalLoadBalancer(Component):
-    """Load balancer, listener, target group, and the private name that leads to it."""
+    """Load balancer, listener with its one rule, target group, and the private name that leads to it."""
 
     target_group_arn: pulumi.Output[str]
-    listener: aws.lb.Listener
+    arn_suffix: pulumi.Output[str]
+    """What the load balancer is called in metrics."""
+    target_group_arn_suffix: pulumi.Output[str]
+    ready: list[pulumi.Resource]
+    """What ties the target group to the load balancer: without it a service is refused."""
 
     def __init__(self, name: str, args: InternalLoadBalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
         balancer = self._balancer(name, args)
         targets = self._targets(name, args)
-        self.listener = self._listener(name, balancer, targets, args["certificate_arn"])
+        listener = self._listener(name, balancer, args["certificate_arn"])
+        self.ready = [listener, self._forward(name, listener, targets)]
         self._name_it(name, balancer, args)
         self.target_group_arn = targets.arn
+        self.arn_suffix = balancer.arn_suffix
+        self.target_group_arn_suffix = targets.arn_suffix
         self.register_outputs({"dnsName": balancer.dns_name})
 
     def _balancer(self, name: str, args: InternalLoadBalancerArgs) -> aws.lb.LoadBalancer:
@@ -72,6 +88,7 @@ class InternalLoadBalancer(Component):
             port=args["target_port"],
             deregistration_delay=DRAIN_S,
             health_check={
+                # Not /readyz: a database that is away for a minute must not make ECS replace every task.
                 "path": "/healthz",
                 "protocol": "HTTPS",
                 "matcher": "200",
@@ -82,9 +99,7 @@ class InternalLoadBalancer(Component):
             opts=self.child(),
         )
 
-    def _listener(
-        self, name: str, balancer: aws.lb.LoadBalancer, targets: aws.lb.TargetGroup, certificate_arn: str
-    ) -> aws.lb.Listener:
+    def _listener(self, name: str, balancer: aws.lb.LoadBalancer, certificate_arn: str) -> aws.lb.Listener:
         return aws.lb.Listener(
             f"{name}-listener",
             load_balancer_arn=balancer.arn,
@@ -94,7 +109,26 @@ class InternalLoadBalancer(Component):
             certificate_arn=certificate_arn,
             routing_http_response_server_enabled=False,
             routing_http_response_strict_transport_security_header_value="max-age=31536000",
-            default_actions=[{"type": "forward", "target_group_arn": targets.arn}],
+            default_actions=[
+                {
+                    "type": "fixed-response",
+                    "fixed_response": {
+                        "status_code": "404",
+                        "content_type": "application/json",
+                        "message_body": NOT_FOUND,
+                    },
+                }
+            ],
+            opts=self.child(),
+        )
+
+    def _forward(self, name: str, listener: aws.lb.Listener, targets: aws.lb.TargetGroup) -> aws.lb.ListenerRule:
+        return aws.lb.ListenerRule(
+            f"{name}-public-paths",
+            listener_arn=listener.arn,
+            priority=1,
+            conditions=[{"path_pattern": {"values": list(PUBLIC_PATHS)}}],
+            actions=[{"type": "forward", "target_group_arn": targets.arn}],
             opts=self.child(),
         )
 

@@ -28,6 +28,7 @@ from stacks.platform.catalogue import offers
 from stacks.platform.foundation import Foundation
 from stacks.platform.keys import Purpose
 from stacks.platform.models import Models
+from stacks.platform.operations import deploy_scaling
 from stacks.platform.stores import CACHE_USER, DATABASE_NAME, Stores
 
 DATABASE_USERS = {"gateway": "gateway", "gateway-ingest": "gateway_ingest", "gateway-migrate": OWNER}
@@ -202,8 +203,28 @@ def _model_statements(models: Models) -> pulumi.Output[dict[str, list[Statement]
 def _service(
     environment: Environment, foundation: Foundation, tasks: dict[str, GatewayTask], placement: Placement
 ) -> GatewayService:
+    balancer = _balancer(environment, foundation, placement)
+    service = GatewayService(
+        "gateway",
+        {
+            "cluster_name": foundation.names.named("gateway"),
+            "serve": tasks["gateway"],
+            "ingest": tasks["gateway-ingest"],
+            "tasks": environment.gateway.tasks,
+            "port": environment.gateway.port,
+            "subnet_ids": foundation.subnet_ids(Tier.APP),
+            "security_group_id": foundation.group_id(Segment.GATEWAY),
+            "load_balancer": balancer,
+        },
+        placement.replaceable(),
+    )
+    deploy_scaling(environment, foundation.names, service, balancer, placement)
+    return service
+
+
+def _balancer(environment: Environment, foundation: Foundation, placement: Placement) -> InternalLoadBalancer:
     archive = foundation.log_archive
-    balancer = InternalLoadBalancer(
+    return InternalLoadBalancer(
         "gateway",
         {
             "load_balancer_name": foundation.names.named("gateway"),
@@ -217,20 +238,6 @@ def _service(
             "log_bucket_ready": archive.load_balancer_logs.ready,
             "log_prefix": LOAD_BALANCER_PREFIX,
             "deletion_protection": environment.deletion_protection,
-        },
-        placement.replaceable(),
-    )
-    return GatewayService(
-        "gateway",
-        {
-            "cluster_name": foundation.names.named("gateway"),
-            "serve": tasks["gateway"],
-            "ingest": tasks["gateway-ingest"],
-            "tasks": environment.gateway.tasks,
-            "port": environment.gateway.port,
-            "subnet_ids": foundation.subnet_ids(Tier.APP),
-            "security_group_id": foundation.group_id(Segment.GATEWAY),
-            "load_balancer": balancer,
         },
         placement.replaceable(),
     )

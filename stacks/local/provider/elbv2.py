@@ -1,4 +1,4 @@
-"""Elastic Load Balancing: load balancers, target groups, listeners. No traffic flows through them locally."""
+"""Elastic Load Balancing: load balancers, target groups, listeners, rules. No traffic flows through them locally."""
 
 from __future__ import annotations
 
@@ -197,7 +197,51 @@ def _delete_listener(aws: Aws, identifier: str, inputs: Inputs) -> None:
     aws.client("elbv2").delete_listener(ListenerArn=identifier)
 
 
+def _create_rule(aws: Aws, inputs: Inputs) -> Made:
+    rule = aws.client("elbv2").create_rule(
+        ListenerArn=inputs["listenerArn"],
+        Priority=int(inputs["priority"]),
+        Conditions=[_condition(condition) for condition in inputs["conditions"]],
+        Actions=[_action(action) for action in inputs["actions"]],
+        **given(Tags=tag_list(inputs)),
+    )["Rules"][0]["RuleArn"]
+    return Made(rule)
+
+
+def _condition(condition: Inputs) -> dict[str, Json]:
+    """Paths are the one condition that our programs use; another is refused rather than dropped."""
+    if set(condition) != {"pathPattern"}:
+        raise ValueError(f"conditions must be pathPattern only (got {sorted(condition)})")
+    return {"Field": "path-pattern", "PathPatternConfig": {"Values": condition["pathPattern"]["values"]}}
+
+
+def _read_rule(aws: Aws, identifier: str, inputs: Inputs) -> Outputs | None:
+    elb = aws.client("elbv2")
+    try:
+        found = elb.describe_rules(RuleArns=[identifier])["Rules"]
+    except elb.exceptions.RuleNotFoundException:
+        return None
+    if not found:
+        return None
+    return {
+        "arn": found[0]["RuleArn"],
+        "priority": int(found[0]["Priority"]),
+        "conditions": [
+            {"pathPattern": {"values": condition["PathPatternConfig"]["Values"]}}
+            for condition in found[0]["Conditions"]
+        ],
+        "actions": [
+            given(type=action["Type"], targetGroupArn=action.get("TargetGroupArn")) for action in found[0]["Actions"]
+        ],
+    }
+
+
+def _delete_rule(aws: Aws, identifier: str, inputs: Inputs) -> None:
+    aws.client("elbv2").delete_rule(RuleArn=identifier)
+
+
 KINDS = {
+    "aws:lb/listenerRule:ListenerRule": Kind(_create_rule, _read_rule, _delete_rule),
     "aws:lb/loadBalancer:LoadBalancer": Kind(_create_balancer, _read_balancer, _delete_balancer),
     "aws:lb/targetGroup:TargetGroup": Kind(_create_targets, _read_targets, _delete_targets),
     "aws:lb/listener:Listener": Kind(_create_listener, _read_listener, _delete_listener),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stacks.local.provider import (
     acm,
+    applicationautoscaling,
     bedrock,
     ec2,
     ecr,
@@ -23,6 +24,7 @@ from stacks.local.provider.kinds import Kind
 
 MODELLED: dict[str, Kind] = {
     **acm.KINDS,
+    **applicationautoscaling.KINDS,
     **bedrock.KINDS,
     **ec2.KINDS,
     **ecr.KINDS,
