@@ -125,6 +125,9 @@ def invented_id(resource: Checked) -> str:
     """Where the id is a name the program gave, that name; else a made-up one in the service's manner."""
     if resource.type == "aws:kms/key:Key":
         return str(uuid.uuid5(uuid.NAMESPACE_URL, resource.urn))
+    metadata = resource.inputs.get("metadata")
+    if resource.type.startswith("kubernetes:") and isinstance(metadata, dict) and metadata.get("name"):
+        return "/".join(filter(None, (metadata.get("namespace"), metadata["name"])))
     for key in ("bucket", "name", "identifier", "clusterIdentifier"):
         given = resource.inputs.get(key)
         if isinstance(given, str) and given != UNKNOWN and "Policy" not in resource.type:

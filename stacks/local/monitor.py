@@ -419,8 +419,9 @@ def _source(request: Any) -> str:
 
 
 def _provider_settings(request: _Request) -> dict[str, Json]:
-    """Provider inputs travel as JSON text; a plain word stands for itself."""
-    return {key: _decoded(value) for key, value in request.inputs.items()}
+    """Provider inputs travel as JSON text; a plain word stands for itself, and so does what is text by its type."""
+    texts = schema.text_properties(request.wire.type)
+    return {key: value if key in texts else _decoded(value) for key, value in request.inputs.items()}
 
 
 def _decoded(value: Json) -> Json:

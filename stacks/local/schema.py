@@ -15,6 +15,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import re
 import types
 import typing
 import warnings
@@ -33,6 +34,10 @@ from stacks.local.engine_values import is_asset
 
 # Enumerations that the cloud extends faster than the SDK: any text is accepted there.
 _OPEN_ENUMS = ("InstanceType", "ManagedPolicy", "Runtime", "EngineType")
+# Groups of Kubernetes' own end in k8s.io; those are known to the SDK or misspelt.
+_CUSTOM_RESOURCE = re.compile(
+    r"kubernetes:(?![a-z0-9.-]*\bk8s\.io/)[a-z0-9-]+(\.[a-z0-9-]+)+/v[a-z0-9]+:[A-Z][A-Za-z0-9]+"
+)
 _PLUMBING: frozenset[Any] = frozenset({collections.abc.Awaitable, pulumi.Output})
 
 
@@ -75,7 +80,7 @@ def resource_class(token: str) -> type[pulumi.Resource] | None:
     if token.startswith("pulumi:providers:"):
         module, name = f"pulumi_{token.rsplit(':', 1)[1].replace('-', '_')}", "Provider"
     else:
-        module, name = tokens(token.split(":", 1)[0]).get(token, ("", ""))
+        module, name = tokens(token.split(":", 1)[0]).get(token, _custom(token))
     if not module or importlib.util.find_spec(module.split(".")[0]) is None:
         return None
     with warnings.catch_warnings():
@@ -83,6 +88,16 @@ def resource_class(token: str) -> type[pulumi.Resource] | None:
         warnings.simplefilter("ignore", DeprecationWarning)
         found: type[pulumi.Resource] = getattr(importlib.import_module(module), name)
     return found
+
+
+def _custom(token: str) -> tuple[str, str]:
+    """A Kubernetes type of a group that no SDK knows is a custom resource: its envelope is checked, its spec is not.
+
+    The specification belongs to a CustomResourceDefinition, which a test judges by.
+    """
+    if not _CUSTOM_RESOURCE.fullmatch(token):
+        return "", ""
+    return "pulumi_kubernetes.apiextensions.CustomResource", "CustomResource"
 
 
 @functools.cache
@@ -93,6 +108,13 @@ def input_shape(token: str) -> Shape:
     module = importlib.import_module(cls.__module__)
     arguments = getattr(module, f"{cls.__name__}InitArgs", None) or getattr(module, f"{cls.__name__}Args")
     return _shape(arguments)
+
+
+@functools.cache
+def text_properties(token: str) -> frozenset[str]:
+    """The properties that can only be text, whatever the text holds (a kubeconfig may be written as JSON)."""
+    accepted = input_shape(token).properties if resource_class(token) else {}
+    return frozenset(key for key, annotation in accepted.items() if set(choices(annotation)) == {str})
 
 
 @functools.cache
