@@ -46,6 +46,13 @@ class Egress(StrEnum):
     NONE = "none"
 
 
+class Residency(StrEnum):
+    """How far a managed model may be from the region that asks: AWS itself picks one for geographic profiles."""
+
+    GEOGRAPHY = "geography"
+    REGION = "region"
+
+
 @dataclass(frozen=True, slots=True)
 class Treatment:
     """What a data class demands."""
@@ -54,15 +61,18 @@ class Treatment:
     key_tier: KeyTier
     content_retention_days_max: int
     egress: Egress
+    residency: Residency
 
 
 TREATMENTS: dict[DataClass, Treatment] = {
-    DataClass.PUBLIC: Treatment(tuple(Boundary), KeyTier.PLATFORM, 90, Egress.PROXY),
-    DataClass.INTERNAL: Treatment((Boundary.PRIVATE_ENDPOINT, Boundary.SELF_HOSTED), KeyTier.PLATFORM, 90, Egress.NONE),
-    DataClass.CONFIDENTIAL: Treatment(
-        (Boundary.PRIVATE_ENDPOINT, Boundary.SELF_HOSTED), KeyTier.WORKLOAD, 30, Egress.NONE
+    DataClass.PUBLIC: Treatment(tuple(Boundary), KeyTier.PLATFORM, 90, Egress.PROXY, Residency.GEOGRAPHY),
+    DataClass.INTERNAL: Treatment(
+        (Boundary.PRIVATE_ENDPOINT, Boundary.SELF_HOSTED), KeyTier.PLATFORM, 90, Egress.NONE, Residency.GEOGRAPHY
     ),
-    DataClass.RESTRICTED: Treatment((Boundary.SELF_HOSTED,), KeyTier.TENANT, 7, Egress.NONE),
+    DataClass.CONFIDENTIAL: Treatment(
+        (Boundary.PRIVATE_ENDPOINT, Boundary.SELF_HOSTED), KeyTier.WORKLOAD, 30, Egress.NONE, Residency.REGION
+    ),
+    DataClass.RESTRICTED: Treatment((Boundary.SELF_HOSTED,), KeyTier.TENANT, 7, Egress.NONE, Residency.REGION),
 }
 
 Choice = TypeVar("Choice", bound=StrEnum)

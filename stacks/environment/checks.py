@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from stacks.classification import TREATMENTS, Boundary, DataClass, strictest
+from components.cross_region_inference import UnlistedProfile, destinations
+from stacks.classification import TREATMENTS, Boundary, DataClass, Residency, strictest
 from stacks.environment.models import OpenAIModel
 from stacks.environment.name import EnvironmentName
 from stacks.environment.retention import LockMode
 
 if TYPE_CHECKING:
     from stacks.environment.environment import Environment
+    from stacks.environment.models import BedrockModel
     from stacks.environment.self_hosting import GpuNodeGroup, SelfHosting
 
 # GPU families that a development account may rent by the hour.
@@ -95,9 +97,8 @@ def _one_catalogue(environment: Environment) -> None:
     ids = [model.id for model in environment.models]
     if len(set(ids)) != len(ids):
         raise ValueError(f"models must have different ids (got {ids})")
-    chat = [model.id for model in environment.bedrock_models if model.kind == "chat"]
-    if len(chat) != 1:
-        raise ValueError(f"models must hold exactly one Bedrock chat model: permissions name one (got {chat})")
+    if not any(model.kind == "chat" for model in environment.models):
+        raise ValueError(f"models must hold at least one chat model (got {ids})")
     embeddings = [model.id for model in environment.models if model.kind == "embedding"]
     if environment.embedding_model not in embeddings:
         raise ValueError(
@@ -114,8 +115,45 @@ def _within_its_boundaries(environment: Environment) -> None:
                 f"models.{model.id}.destination_regions must be [{environment.region}] without a geo_profile "
                 f"(got {list(model.destination_regions)})"
             )
-        if model.geo_profile and environment.region not in model.destination_regions:
-            raise ValueError(f"models.{model.id}.destination_regions must hold {environment.region}")
+        if model.geo_profile:
+            _within_the_geography(environment, model)
+
+
+def _within_the_geography(environment: Environment, model: BedrockModel) -> None:
+    """A geographic profile needs a decision on residency, and permissions for exactly the regions AWS may pick."""
+    if environment.residency is not Residency.GEOGRAPHY:
+        raise ValueError(
+            f"models.{model.id}.geo_profile must be empty with residency region (got {model.geo_profile!r}): "
+            "a private endpoint keeps a call off the internet, not in its region"
+        )
+    try:
+        listed = destinations(model.geo_profile, environment.region)
+    except UnlistedProfile as error:
+        raise ValueError(f"models.{model.id}.geo_profile: {error}") from None
+    if not model.geo_profile.endswith(f".{model.foundation_model}"):
+        raise ValueError(
+            f"models.{model.id}.geo_profile must be of foundation_model {model.foundation_model} "
+            f"(got {model.geo_profile!r})"
+        )
+    if set(model.destination_regions) != set(listed) or len(model.destination_regions) != len(listed):
+        raise ValueError(
+            f"models.{model.id}.destination_regions must be those of {model.geo_profile}: {', '.join(listed)} "
+            f"(got {list(model.destination_regions)})"
+        )
+
+
+def _resident_as_demanded(environment: Environment) -> None:
+    """Residency is of the whole environment: a model cannot know whose data it is going to see."""
+    bound = [each.value for each in environment.data_classes if TREATMENTS[each].residency is Residency.REGION]
+    if environment.residency is Residency.GEOGRAPHY and bound:
+        raise ValueError(
+            f"residency must be region where data classes {', '.join(bound)} are held: their data stays in "
+            f"{environment.region} (got geography)"
+        )
+    if environment.guardrail_tier == "STANDARD" and environment.residency is not Residency.GEOGRAPHY:
+        raise ValueError(
+            "guardrail_tier must be CLASSIC with residency region: AWS runs STANDARD across regions (got STANDARD)"
+        )
 
 
 def _encrypted_where_it_counts(environment: Environment) -> None:
@@ -234,6 +272,7 @@ CHECKS: tuple[Callable[[Environment], None], ...] = (
     _plain_text_on_loopback_only,
     _one_catalogue,
     _within_its_boundaries,
+    _resident_as_demanded,
     _encrypted_where_it_counts,
     _adopted_whole,
     _nodes_within_the_environment,

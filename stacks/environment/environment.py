@@ -12,7 +12,7 @@ from typing import Literal, Self
 
 from pydantic import field_validator, model_validator
 
-from stacks.classification import Boundary, DataClass, strictest
+from stacks.classification import Boundary, DataClass, Residency, strictest
 from stacks.configuration import AccountId, ConfigurationError, Name, Section, load
 from stacks.environment.checks import CHECKS
 from stacks.environment.fields import ModelId, Region, RoleName
@@ -39,6 +39,10 @@ class Environment(Section):
     redaction_approver_role: RoleName | None = None
     """Who releases redacted data sets; prod only: data leaves no other environment."""
     data_classes: tuple[DataClass, ...]
+    residency: Residency = Residency.REGION
+    """How far Bedrock may move a call: not at all, or within the geography where every data class allows it."""
+    guardrail_tier: Literal["CLASSIC", "STANDARD"] = "CLASSIC"
+    """STANDARD knows more languages, and AWS runs it in other regions of the geography."""
     account_singletons: Literal["managed", "external"]
     """Settings that exist once per account and region: managed here, or by somebody else."""
     deletion_protection: bool

@@ -6,19 +6,23 @@ import re
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from stacks.classification import Boundary
-from stacks.configuration import ImageDigest, Price, Section
+from stacks.configuration import ImageDigest, Price, Section, text_like
 from stacks.environment.fields import (
     BaseUrl,
     FoundationModel,
     ModelId,
-    Region,
     SageMakerInstanceType,
     ServedModel,
     WeightsPrefix,
 )
+
+# AWS sends calls of a geographic profile to regions where nothing of ours is.
+DestinationRegion = Annotated[
+    str, AfterValidator(text_like(r"[a-z]{2}(-[a-z]+){1,2}-\d", "a region of AWS such as us-east-2"))
+]
 
 
 class _Offer(Section):
@@ -49,7 +53,8 @@ class BedrockModel(_Offer):
     foundation_model: FoundationModel
     geo_profile: str = ""
     """A geographic profile such as us.amazon.nova-lite-v1:0; empty: in this region only."""
-    destination_regions: tuple[Region, ...]
+    destination_regions: tuple[DestinationRegion, ...]
+    """Where AWS may run it: this region alone, or those of the geographic profile."""
 
     @field_validator("geo_profile")
     @classmethod
