@@ -47,10 +47,13 @@ class GatewayEnvironment:
     models: Sequence[ModelOffer]
     embedding_model: str
     embedding_dimensions: int
+    model_authority: str
+    """PEM of the private authority behind our own model servers; empty where there are none."""
 
     def variables(self, database_user: str) -> dict[str, str]:
         """Names and values, as a container gets them."""
-        return {
+        authority = {"GATEWAY_MODEL_AUTHORITY": self.model_authority} if self.model_authority else {}
+        return authority | {
             "AWS_REGION": self.region,
             "GATEWAY_AUDIT_BUCKET": self.audit_bucket,
             "GATEWAY_AUDIT_MAC_KEY_ARN": self.audit_mac_key_arn,

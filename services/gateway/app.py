@@ -36,7 +36,7 @@ from services.gateway.exchange import Unavailable
 from services.gateway.metrics import Metrics
 from services.gateway.pipeline import drain
 from services.gateway.ports import Detectors, Embeddings, Model, Ports
-from services.gateway.settings import Settings
+from services.gateway.settings import Settings, own_model_hosts
 
 TABLES = ("audit.record", "ledger.reservation", "documents.chunk")  # one of each migration's
 MISSING_TABLES = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL"
@@ -48,7 +48,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         aws = aws_session(settings.region)
         self._settings = settings
-        self._upstream = Upstream()
+        self._upstream = Upstream(own_model_hosts(settings.models), settings.model_authority)
         self._identity = OidcIdentity(settings.issuers, self._upstream)
         self._registrations = S3Registrations(aws, _source(settings))
         self._database = connect(settings)

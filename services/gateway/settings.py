@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TypeVar
@@ -79,11 +79,14 @@ class Settings:
     models: tuple[ModelOffer, ...]
     embedding_model: str
     embedding_dimensions: int
+    model_authority: str
+    """PEM: the private authority that vouches for our own model servers; empty where none is called over TLS."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
         """Reads and judges every variable; raises SettingsError naming the first that is wrong."""
         read = _Reader(environ)
+        models = read.models("GATEWAY_MODELS")
         settings = cls(
             environment=read.choice("GATEWAY_ENVIRONMENT", ENVIRONMENTS),
             region=read.text("AWS_REGION"),
@@ -99,9 +102,10 @@ class Settings:
             audit_bucket=read.text("GATEWAY_AUDIT_BUCKET"),
             audit_signing_key_arn=read.arn("GATEWAY_AUDIT_SIGNING_KEY_ARN", "kms"),
             audit_mac_key_arn=read.arn("GATEWAY_AUDIT_MAC_KEY_ARN", "kms"),
-            models=read.models("GATEWAY_MODELS"),
+            models=models,
             embedding_model=read.text("GATEWAY_EMBEDDING_MODEL"),
             embedding_dimensions=read.integer("GATEWAY_EMBEDDING_DIMENSIONS", 8, 4096),
+            model_authority=read.certificates("GATEWAY_MODEL_AUTHORITY") if own_model_hosts(models) else "",
         )
         kinds = {offer.id: offer.kind for offer in settings.models}
         if kinds.get(settings.embedding_model) != "embedding":
@@ -111,6 +115,12 @@ class Settings:
                 f"(got {settings.embedding_model!r}; allowed: {', '.join(allowed) or 'none is listed'})"
             )
         return settings
+
+
+def own_model_hosts(models: Iterable[ModelOffer]) -> frozenset[str]:
+    """The hosts of our own model servers that are reached over TLS: only their own authority vouches for them."""
+    urls = (urlsplit(model.base_url) for model in models if model.boundary is Boundary.SELF_HOSTED)
+    return frozenset(url.hostname for url in urls if url.scheme == "https" and url.hostname)
 
 
 def is_loopback(host: str) -> bool:
@@ -168,6 +178,14 @@ class _Reader:
         value = self.text(name)
         if not re.fullmatch(rf"arn:aws[a-z-]*:{service}:[a-z0-9-]*:\d{{12}}:\S+", value):
             raise SettingsError(f"{name} must be an ARN of {service} (got {value!r})")
+        return value
+
+    def certificates(self, name: str) -> str:
+        value = self.text(name)
+        if "-----BEGIN CERTIFICATE-----" not in value or "PRIVATE KEY" in value:
+            raise SettingsError(
+                f"{name} must be one or more certificates in PEM (got {len(value)} characters of other text)"
+            )
         return value
 
     def issuers(self, name: str) -> tuple[Issuer, ...]:

@@ -43,8 +43,14 @@ class Gateway:
 
 
 def deploy_gateway(
-    environment: Environment, foundation: Foundation, models: Models, stores: Stores, placement: Placement
+    environment: Environment,
+    foundation: Foundation,
+    models: Models,
+    stores: Stores,
+    model_authority: pulumi.Input[str],
+    placement: Placement,
 ) -> Gateway:
+    """`model_authority`: PEM of the authority behind our own model servers; empty where there are none."""
     images = ImageRepository(
         "gateway-images",
         {
@@ -53,7 +59,8 @@ def deploy_gateway(
         },
         placement.lasting(),
     )
-    tasks = _tasks(environment, foundation, models, stores, images, placement)
+    shared = _environment(environment, foundation, models, stores, model_authority)
+    tasks = _tasks(environment, foundation, models, stores, shared, images, placement)
     return Gateway(_service(environment, foundation, tasks, placement), tasks)
 
 
@@ -62,11 +69,11 @@ def _tasks(
     foundation: Foundation,
     models: Models,
     stores: Stores,
+    shared: pulumi.Output[GatewayEnvironment],
     images: ImageRepository,
     placement: Placement,
 ) -> dict[str, GatewayTask]:
     """The three tasks: same image and environment, each with its own command, role and database user."""
-    shared = _environment(environment, foundation, models, stores)
     permissions = _permissions(environment, foundation, models, stores)
     image = images.image(environment.gateway.image_digest)
     secret = {"GATEWAY_DATABASE_PASSWORD": stores.database.owner_secret_arn}
@@ -105,7 +112,11 @@ def _tasks(
 
 
 def _environment(
-    environment: Environment, foundation: Foundation, models: Models, stores: Stores
+    environment: Environment,
+    foundation: Foundation,
+    models: Models,
+    stores: Stores,
+    model_authority: pulumi.Input[str],
 ) -> pulumi.Output[GatewayEnvironment]:
     return pulumi.Output.all(
         database=stores.database.address,
@@ -116,6 +127,7 @@ def _environment(
         audit_signing_key_arn=foundation.key_arn(Purpose.AUDIT_SIGNING),
         audit_mac_key_arn=foundation.key_arn(Purpose.AUDIT_MAC),
         models=offers(environment, models),
+        model_authority=model_authority,
     ).apply(
         lambda known: GatewayEnvironment(
             environment=environment.name.value,

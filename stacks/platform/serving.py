@@ -23,4 +23,4 @@ def deploy_serving(environment: Environment, foundation: Foundation, placement: 
     """Models and stores first, then the gateway that uses them."""
     models = deploy_models(environment, foundation, placement)
     stores = deploy_stores(environment, foundation, placement)
-    return Serving(deploy_gateway(environment, foundation, models, stores, placement))
+    return Serving(deploy_gateway(environment, foundation, models, stores, "", placement))

@@ -31,6 +31,14 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
+def client_context_for(authority_pem: str) -> ssl.SSLContext:
+    """Verified against `authority_pem` and nobody else: no public authority can vouch for a model server."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=authority_pem)
+    return context
+
+
 def server_context(host: str) -> ssl.SSLContext:
     """For the gateway's own listener: a key and a certificate made now, never written to disk.
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import aiohttp
 from yarl import URL
 
-from services.gateway.adapters.tls import client_context
+from services.gateway.adapters.tls import client_context, client_context_for
 from services.gateway.exchange import Denied, Usage
 
 CONNECT_TIMEOUT_S = 3
@@ -36,7 +36,10 @@ _BEFORE_FIRST_BYTE = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedEr
 class Upstream:
     """Opened and closed with the process; every backend shares its connections."""
 
-    def __init__(self) -> None:
+    def __init__(self, own_hosts: Collection[str] = (), authority_pem: str = "") -> None:
+        """`own_hosts` are verified against `authority_pem` alone, every other host against the system's."""
+        own = client_context_for(authority_pem) if own_hosts else None
+        self._own = dict.fromkeys(own_hosts, own)
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
@@ -93,7 +96,8 @@ class Upstream:
 
     async def _tried(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         data = body if len(body) < PIECEWISE_BYTES_MIN else io.BytesIO(body)
-        return await self.session.post(url, data=data, headers=headers, allow_redirects=False)
+        tls = self._own.get(url.host or "") or True
+        return await self.session.post(url, data=data, headers=headers, allow_redirects=False, ssl=tls)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from services.gateway.ingestion.figures import metric_line, table
 from services.gateway.ingestion.queue_loop import QueueLoop, Report
 from services.gateway.ingestion.worker import Outcome, Worker
 from services.gateway.ports import Detectors, Embeddings
-from services.gateway.settings import Settings
+from services.gateway.settings import Settings, own_model_hosts
 
 LOOK_AROUND_S = 5.0
 _logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class _Service:
     def __init__(self, settings: Settings) -> None:
         aws = aws_session(settings.region)
         self._settings = settings
-        self._upstream = Upstream()
+        self._upstream = Upstream(own_model_hosts(settings.models), settings.model_authority)
         self._database = connect(settings)
         self._audit = audit_chain(settings, self._database)
         self._registrations = S3Registrations(

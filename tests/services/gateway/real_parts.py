@@ -206,6 +206,7 @@ def settings(
         "models": (embedding,),
         "embedding_model": "minilm",
         "embedding_dimensions": 384,
+        "model_authority": "",
     }
     return Settings(**(values | changes))  # type: ignore[arg-type]  # a table of all fields by name
 

@@ -75,6 +75,20 @@ async def _upstream(url: str) -> bool:
         await upstream.close()
 
 
+async def _own_model_server(url: str) -> bool:
+    """As a self-hosted model is called: only its own authority is asked."""
+    authority = os.environ.get("MODEL_AUTHORITY", "")
+    upstream = Upstream(["127.0.0.1"], authority or _certificate("127.0.0.1").decode())
+    await upstream.start()
+    try:
+        async with upstream.post(f"{url}/v1/x", b"{}", {}) as response:
+            return response.status == 200
+    except Denied:
+        return False
+    finally:
+        await upstream.close()
+
+
 async def _aws(url: str) -> bool:
     def ask() -> bool:
         s3 = aws_session("eu-west-1").client(
@@ -101,6 +115,24 @@ async def test_only_tls_1_3_is_spoken(
     with speaking(version, tmp_path) as url:
         monkeypatch.setenv("AWS_CA_BUNDLE", os.fspath(tmp_path / "server.pem"))
         assert await client(url) is (version == "1.3")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_our_own_model_server_is_vouched_for_by_its_own_authority(
+    version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with speaking(version, tmp_path) as url:
+        monkeypatch.setenv("MODEL_AUTHORITY", (tmp_path / "server.pem").read_text(encoding="utf-8"))
+        assert await _own_model_server(url) is (version == "1.3")
+
+
+async def test_an_authority_of_the_system_does_not_vouch_for_our_own_model_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with speaking("1.3", tmp_path) as url:
+        monkeypatch.setenv("AWS_CA_BUNDLE", os.fspath(tmp_path / "server.pem"))
+        assert await _upstream(url)
+        assert not await _own_model_server(url)
 
 
 @pytest.mark.parametrize("client", [_upstream, _aws])
