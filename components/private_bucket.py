@@ -23,6 +23,7 @@ class BucketClass(StrEnum):
     LOAD_BALANCER_LOGS = "load-balancer-logs"
     REGISTRATIONS = "registrations"
     DOCUMENTS = "documents"
+    MODELS = "models"
 
 
 class ObjectLock(StrEnum):
@@ -43,6 +44,7 @@ _TREATMENTS = {
     BucketClass.LOAD_BALANCER_LOGS: _Treatment(own_key=False, locked=False, expires=True),
     BucketClass.REGISTRATIONS: _Treatment(own_key=True, locked=False, expires=False),
     BucketClass.DOCUMENTS: _Treatment(own_key=True, locked=False, expires=False),
+    BucketClass.MODELS: _Treatment(own_key=True, locked=True, expires=False),
 }
 
 

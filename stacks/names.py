@@ -77,6 +77,11 @@ class Names:
         return self.named("gateway-migrate")
 
     @property
+    def intake_role(self) -> str:
+        """The only role that brings model weights in."""
+        return self.named("model-intake")
+
+    @property
     def redact_role(self) -> str:
         """The only role that makes tokens for redacted values."""
         return self.named("redact-dataset")
