@@ -32,6 +32,11 @@ class Names:
     def role_arn(self, role: str) -> str:
         return f"arn:aws:iam::{self.account_id}:role/{role}"
 
+    @property
+    def boundary_policy(self) -> str:
+        """The permissions boundary of every role that these programs make."""
+        return self.named("boundary")
+
     def bucket(self, name: str) -> str:
         """Bucket names are global: the account makes them unique."""
         return f"{self.prefix}-{name}-{self.account_id}"
@@ -95,4 +100,19 @@ class Names:
     def log_groups(self) -> tuple[str, ...]:
         """Every log group under the logs key."""
         tasks = ("gateway", "gateway-ingest", "gateway-migrate")
-        return (*(self.log_group(task) for task in tasks), self.database_log_group)
+        return (*(self.log_group(task) for task in tasks), self.database_log_group, self.model_cluster_log_group)
+
+    @property
+    def model_cluster(self) -> str:
+        """The Kubernetes cluster of our own model servers."""
+        return self.named("models")
+
+    @property
+    def model_cluster_log_group(self) -> str:
+        """EKS chooses this name from the cluster's."""
+        return f"/aws/eks/{self.model_cluster}/cluster"
+
+    @property
+    def model_server_role(self) -> str:
+        """The only role of the cluster that reads weights."""
+        return self.named("model-server")

@@ -1,4 +1,4 @@
-"""The platform program: environment → foundation → serving → the promise to the programs above."""
+"""The platform program: environment → boundary → foundation → serving → the promise to the programs above."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from stacks.configuration import ConfigurationError
 from stacks.contract import Platform
 from stacks.environment import Environment
 from stacks.placement import Placement
+from stacks.platform.boundary import deploy_boundary
 from stacks.platform.foundation import Foundation, deploy_foundation
 from stacks.platform.serving import Serving, deploy_serving
 
@@ -21,8 +22,9 @@ def main() -> None:
         tags=environment.tags,
         protected=environment.deletion_protection,
     )
-    foundation = deploy_foundation(environment, placement)
-    serving = deploy_serving(environment, foundation, placement)
+    bounded = placement.bounded(deploy_boundary(environment, placement).arn)
+    foundation = deploy_foundation(environment, bounded)
+    serving = deploy_serving(environment, foundation, bounded)
     promise(environment, foundation, serving).export()
 
 
