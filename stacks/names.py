@@ -6,9 +6,13 @@ it came from.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
 
 PROJECT = "llm-pipelines"
+# A role's name is the endpoint's with "-endpoint" behind it, and holds 64.
+ENDPOINT_NAME_CHARS_MAX = 55
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,24 @@ class Names:
         """The only role that brings model weights in."""
         return self.named("model-intake")
 
+    def managed_model(self, model_id: str) -> str:
+        """A SageMaker endpoint: letters, digits and single hyphens, 63 at most; model ids hold dots as well."""
+        wanted = self.named(model_id)
+        name = re.sub(r"[^0-9A-Za-z]+", "-", wanted)
+        if name == wanted and len(name) <= ENDPOINT_NAME_CHARS_MAX:
+            return name
+        digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
+        return f"{name[: ENDPOINT_NAME_CHARS_MAX - 9].strip('-')}-{digest}"
+
     @property
     def redact_role(self) -> str:
         """The only role that makes tokens for redacted values."""
         return self.named("redact-dataset")
+
+    @property
+    def import_role(self) -> str:
+        """The only role of a lower environment that reads released data sets."""
+        return self.named("import-dataset")
 
     @property
     def trail(self) -> str:

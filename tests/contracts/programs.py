@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from stacks.local import engine
-from tests.stacks.configurations import ENVIRONMENTS, PLATFORM, WORKLOAD
+from tests.stacks.configurations import ENVIRONMENTS, ORGANIZATION, PLATFORM, WORKLOAD
 
 PROGRAMS = {"platform": PLATFORM, "document_assistant": WORKLOAD}
 TARGETS = [(program, stack) for program in PROGRAMS for stack in ENVIRONMENTS]
+# Around the environments, not in one: a single stack.
+AROUND = {"organization": ORGANIZATION}
 
 # Keys of inputs that hold JSON documents.
 DOCUMENTS = ("policy", "assumeRolePolicy", "containerDefinitions", "redrivePolicy")
@@ -22,12 +24,12 @@ DOCUMENTS = ("policy", "assumeRolePolicy", "containerDefinitions", "redrivePolic
 def captured(program: str, stack: str, *, preview: bool = False) -> engine.Deployment:
     """The graph of one program and environment. A workload reads the deployed platform of its environment."""
     references = {}
-    if program != "platform":
+    if program not in ("platform", *AROUND):
         references[f"organization/llm-pipelines/{stack}"] = captured("platform", stack).outputs
     with warnings.catch_warnings():
         # The SDK warns of its own older resources while its modules are loaded.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
-        return engine.run(PROGRAMS[program], stack, preview=preview, references=references)
+        return engine.run({**PROGRAMS, **AROUND}[program], stack, preview=preview, references=references)
 
 
 def of_type(deployment: engine.Deployment, kind: str) -> list[engine.Resource]:

@@ -13,6 +13,7 @@ import yaml
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLATFORM = REPOSITORY / "stacks" / "platform"
 WORKLOAD = REPOSITORY / "stacks" / "workloads" / "document_assistant"
+ORGANIZATION = REPOSITORY / "stacks" / "organization"
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
 
 Values = dict[str, Any]  # Any: configuration before it is judged
@@ -31,6 +32,10 @@ def environment_values(stack: str) -> Values:
 
 def workload_values(stack: str) -> Values:
     return copy.deepcopy(_read(WORKLOAD, stack, "llm-pipelines-document-assistant:workload"))
+
+
+def governance_values() -> Values:
+    return copy.deepcopy(_read(ORGANIZATION, "organization", "llm-pipelines-organization:governance"))
 
 
 def changed(values: Values, changes: Mapping[str, Any]) -> Values:
