@@ -10,14 +10,28 @@ from collections.abc import Sequence
 
 from components.policy_document import ANYONE, Statement, allow, deny, role_arn, service
 
-DESTRUCTIVE = ("s3:BypassGovernanceRetention", "s3:DeleteBucket", "s3:DeleteBucketPolicy", "s3:DeleteObjectVersion")
+DESTRUCTIVE = (
+    "s3:BypassGovernanceRetention",
+    "s3:DeleteBucket",
+    "s3:DeleteBucketPolicy",
+    "s3:DeleteObjectVersion",
+    "s3:DeleteObjectVersionTagging",
+    "s3:PutObjectLegalHold",
+    "s3:PutObjectRetention",
+)
 ADMINISTRATIVE = (
+    "s3:PutBucketLogging",
     "s3:PutBucketObjectLockConfiguration",
+    "s3:PutBucketOwnershipControls",
     "s3:PutBucketPolicy",
+    "s3:PutBucketPublicAccessBlock",
     "s3:PutBucketVersioning",
     "s3:PutEncryptionConfiguration",
     "s3:PutLifecycleConfiguration",
+    "s3:PutReplicationConfiguration",
 )
+REPLICATION = ("s3:ObjectOwnerOverrideToBucketOwner", "s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags")
+CLOUDTRAIL = "cloudtrail.amazonaws.com"
 NOT_A_SERVICE = {"aws:PrincipalIsAWSService": "false"}
 
 
@@ -64,16 +78,38 @@ def protection(bucket_arn: str, account_id: str, *, deployer_role: str, break_gl
     )
 
 
-def encrypted_with(bucket_arn: str, key_arn: str) -> tuple[Statement, Statement]:
-    """Whoever names an encryption must name ours; who names none gets the bucket's default."""
+def within_organization(bucket_arn: str, account_id: str, organization_id: str, roles: Sequence[str]) -> Statement:
+    """Nobody outside the organization, whichever accounts are let in elsewhere.
+
+    `roles` of the account stay reachable: were the account moved or the id wrong, nobody could mend the policy.
+    """
+    return deny(
+        "DenyOutsideOrganization",
+        ["s3:*"],
+        [bucket_arn, f"{bucket_arn}/*"],
+        principal=ANYONE,
+        when={
+            "StringNotEquals": {"aws:PrincipalOrgID": organization_id},
+            "BoolIfExists": NOT_A_SERVICE,
+            "ArnNotEquals": {"aws:PrincipalArn": [role_arn(account_id, role) for role in roles]},
+        },
+    )
+
+
+def encrypted_with(bucket_arn: str, key_arn: str, *, digests_of: str = "") -> tuple[Statement, Statement]:
+    """Whoever names an encryption must name ours; who names none gets the bucket's default.
+
+    CloudTrail (`digests_of`) names Amazon's own key for its digests; refused, it refuses to make the trail.
+    """
     algorithm, key = "s3:x-amz-server-side-encryption", "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    exempt = {"aws:PrincipalServiceName": digests_of} if digests_of else {}
     return (
         deny(
             "DenyOtherEncryption",
             ["s3:PutObject"],
             f"{bucket_arn}/*",
             principal=ANYONE,
-            when={"Null": {algorithm: "false"}, "StringNotEquals": {algorithm: "aws:kms"}},
+            when={"Null": {algorithm: "false"}, "StringNotEquals": {algorithm: "aws:kms", **exempt}},
         ),
         deny(
             "DenyOtherKeys",
@@ -114,6 +150,42 @@ def written_by(sid: str, objects: Sequence[str], account_id: str, roles: Sequenc
         objects,
         principal=ANYONE,
         when={"ArnNotEquals": {"aws:PrincipalArn": [role_arn(account_id, role) for role in roles]}},
+    )
+
+
+def replicated_by(bucket_arn: str, account_id: str, roles: Sequence[str]) -> Statement:
+    """Replicas come from these roles only: replication never asks whether an object is there already."""
+    return deny(
+        "DenyOtherReplicas",
+        REPLICATION,
+        f"{bucket_arn}/*",
+        principal=ANYONE,
+        when={"ArnNotEquals": {"aws:PrincipalArn": [role_arn(account_id, role) for role in roles]}},
+    )
+
+
+def written_by_trail(bucket_arn: str, trail_arn: str, owners: Sequence[str]) -> tuple[Statement, Statement]:
+    """One trail, below the prefix of each owner: an account, or an organization and its accounts.
+
+    The ARN is made of the trail's name: the trail is refused before this policy exists.
+    https://docs.aws.amazon.com/awscloudtrail/latest/userguide/create-s3-bucket-policy-for-cloudtrail.html
+    """
+    trail = service(CLOUDTRAIL)
+    return (
+        allow(
+            "CheckForTrail",
+            ["s3:GetBucketAcl"],
+            bucket_arn,
+            principal=trail,
+            when={"StringEquals": {"aws:SourceArn": trail_arn}},
+        ),
+        allow(
+            "DeliverTrail",
+            ["s3:PutObject"],
+            [f"{bucket_arn}/AWSLogs/{owner}/*" for owner in owners],
+            principal=trail,
+            when={"StringEquals": {"aws:SourceArn": trail_arn, "s3:x-amz-acl": "bucket-owner-full-control"}},
+        ),
     )
 
 

@@ -1,51 +1,28 @@
 """A bucket nobody reaches by accident: versioned, encrypted, closed to the public, with one whole policy.
 
-What a bucket is for decides how it is encrypted, locked and emptied: one table, no knobs.
+What a bucket is for decides how it is encrypted, locked and emptied: see bucket_class.py.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
+from components.bucket_class import TREATMENTS, BucketClass, Treatment
 from components.component import Component
 
+__all__ = ["BucketClass", "ObjectLock", "PrivateBucket", "PrivateBucketArgs"]
 
-class BucketClass(StrEnum):
-    """What a bucket keeps."""
-
-    EVIDENCE = "evidence"
-    CONTENT = "content"
-    LOAD_BALANCER_LOGS = "load-balancer-logs"
-    REGISTRATIONS = "registrations"
-    DOCUMENTS = "documents"
-    MODELS = "models"
+# A version that lifecycle or a caller has replaced is gone a day later: what expires, expires.
+NONCURRENT_DAYS = 1
 
 
 class ObjectLock(StrEnum):
     GOVERNANCE = "GOVERNANCE"
     COMPLIANCE = "COMPLIANCE"
-
-
-@dataclass(frozen=True, slots=True)
-class _Treatment:
-    own_key: bool  # load balancers can write under Amazon's own key only
-    locked: bool
-    expires: bool
-
-
-_TREATMENTS = {
-    BucketClass.EVIDENCE: _Treatment(own_key=True, locked=True, expires=False),
-    BucketClass.CONTENT: _Treatment(own_key=True, locked=False, expires=True),
-    BucketClass.LOAD_BALANCER_LOGS: _Treatment(own_key=False, locked=False, expires=True),
-    BucketClass.REGISTRATIONS: _Treatment(own_key=True, locked=False, expires=False),
-    BucketClass.DOCUMENTS: _Treatment(own_key=True, locked=False, expires=False),
-    BucketClass.MODELS: _Treatment(own_key=True, locked=True, expires=False),
-}
 
 
 class PrivateBucketArgs(TypedDict):
@@ -55,18 +32,20 @@ class PrivateBucketArgs(TypedDict):
     key_arn: NotRequired[pulumi.Input[str]]
     retention_days: NotRequired[pulumi.Input[int]]
     object_lock: NotRequired[ObjectLock]
+    access_log_bucket: NotRequired[pulumi.Input[str]]
 
 
 class PrivateBucket(Component):
-    """The bucket; `ready` is what a producer of records must wait for."""
+    """The bucket; `ready` is what a producer of records must wait for, `versioned` whoever replicates it."""
 
     name: pulumi.Output[str]
     arn: pulumi.Output[str]
     ready: pulumi.Resource
+    versioned: pulumi.Resource
 
     def __init__(self, name: str, args: PrivateBucketArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        treatment = _TREATMENTS[args["bucket_class"]]
+        treatment = TREATMENTS[args["bucket_class"]]
         bucket = aws.s3.Bucket(
             f"{name}-bucket",
             bucket=args["bucket_name"],
@@ -74,7 +53,7 @@ class PrivateBucket(Component):
             tags={"bucket-class": args["bucket_class"].value},
             opts=self.child(retain_on_delete=treatment.locked),
         )
-        versioning = aws.s3.BucketVersioning(
+        self.versioned = aws.s3.BucketVersioning(
             f"{name}-versioning",
             bucket=bucket.id,
             versioning_configuration={"status": "Enabled"},
@@ -83,14 +62,16 @@ class PrivateBucket(Component):
         self._encrypt(name, bucket, treatment, args)
         self.ready = self._close(name, bucket, args["policy"])
         if treatment.locked:
-            self._lock(name, bucket, versioning, args)
+            self._lock(name, bucket, args)
         if treatment.expires:
-            self._expire(name, bucket, versioning, args)
+            self._expire(name, bucket, args)
+        if "access_log_bucket" in args:
+            self._log(name, bucket, args["access_log_bucket"])
         self.name = bucket.bucket
         self.arn = bucket.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
 
-    def _encrypt(self, name: str, bucket: aws.s3.Bucket, treatment: _Treatment, args: PrivateBucketArgs) -> None:
+    def _encrypt(self, name: str, bucket: aws.s3.Bucket, treatment: Treatment, args: PrivateBucketArgs) -> None:
         default: aws.s3.BucketServerSideEncryptionConfigurationRuleApplyServerSideEncryptionByDefaultArgsDict = {
             "sse_algorithm": "AES256"
         }
@@ -130,15 +111,15 @@ class PrivateBucket(Component):
             f"{name}-policy", bucket=bucket.id, policy=policy, opts=self.child(depends_on=[ownership])
         )
 
-    def _lock(self, name: str, bucket: aws.s3.Bucket, versioning: pulumi.Resource, args: PrivateBucketArgs) -> None:
+    def _lock(self, name: str, bucket: aws.s3.Bucket, args: PrivateBucketArgs) -> None:
         aws.s3.BucketObjectLockConfiguration(
             f"{name}-object-lock",
             bucket=bucket.id,
             rule={"default_retention": {"mode": args["object_lock"].value, "days": args["retention_days"]}},
-            opts=self.child(depends_on=[versioning]),
+            opts=self.child(depends_on=[self.versioned]),
         )
 
-    def _expire(self, name: str, bucket: aws.s3.Bucket, versioning: pulumi.Resource, args: PrivateBucketArgs) -> None:
+    def _expire(self, name: str, bucket: aws.s3.Bucket, args: PrivateBucketArgs) -> None:
         aws.s3.BucketLifecycleConfiguration(
             f"{name}-lifecycle",
             bucket=bucket.id,
@@ -148,9 +129,19 @@ class PrivateBucket(Component):
                     "status": "Enabled",
                     "filter": {"prefix": ""},
                     "expiration": {"days": args["retention_days"]},
-                    "noncurrent_version_expiration": {"noncurrent_days": args["retention_days"]},
+                    "noncurrent_version_expiration": {"noncurrent_days": NONCURRENT_DAYS},
                     "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
                 }
             ],
-            opts=self.child(depends_on=[versioning]),
+            opts=self.child(depends_on=[self.versioned]),
+        )
+
+    def _log(self, name: str, bucket: aws.s3.Bucket, target: pulumi.Input[str]) -> None:
+        """Who read and wrote, as S3 itself saw it: a second witness beside CloudTrail."""
+        aws.s3.BucketLogging(
+            f"{name}-access-log",
+            bucket=bucket.id,
+            target_bucket=target,
+            target_prefix=f"{name}/",
+            opts=self.child(depends_on=[self.ready]),
         )
