@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 import pulumi_aws as aws
@@ -14,6 +14,8 @@ class LogGroupArgs(TypedDict):
     log_group_name: pulumi.Input[str]
     key_arn: pulumi.Input[str]
     retention_days: pulumi.Input[int]
+    kept: NotRequired[bool]
+    """True where its service still writes while it is deleted, and would make the group again, unencrypted."""
 
 
 class LogGroup(Component):
@@ -29,7 +31,7 @@ class LogGroup(Component):
             name=args["log_group_name"],
             kms_key_id=args["key_arn"],
             retention_in_days=args["retention_days"],
-            opts=self.child(),
+            opts=self.child(retain_on_delete=args.get("kept", False)),
         )
         self.name = group.name
         self.arn = group.arn
