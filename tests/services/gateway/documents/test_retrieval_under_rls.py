@@ -55,7 +55,7 @@ async def test_the_nearest_passages_come_back_decrypted_and_in_order(
     assert (found[0].document, found[0].number, found[0].data_class) == ("leave.txt", 0, DataClass.INTERNAL)
 
 
-async def test_a_tenant_gets_nothing_of_another(
+async def test_b_21_a_tenant_gets_nothing_of_another(
     store: PgDocumentStore, documents: PgDocuments, registration: Registration
 ) -> None:
     await store.replace(registration, document("acme"), passages(LEAVE))
@@ -89,7 +89,7 @@ async def test_another_collection_and_a_higher_data_class_stay_out(
 
 
 @pytest.mark.parametrize("user", ["gateway", "gateway_ingest", OWNER])
-async def test_a_connection_that_does_not_say_for_whom_sees_no_row(
+async def test_b_21_a_connection_that_does_not_say_for_whom_sees_no_row(
     store: PgDocumentStore, registration: Registration, as_role: OpenAs, user: str
 ) -> None:
     await store.replace(registration, document(), passages(LEAVE))
@@ -98,7 +98,7 @@ async def test_a_connection_that_does_not_say_for_whom_sees_no_row(
         assert await as_role(user).fetch(f"SELECT 1 FROM documents.{table}") == []
 
 
-async def test_the_owner_sees_no_row_even_when_it_says_for_whom(
+async def test_b_21_the_owner_sees_no_row_even_when_it_says_for_whom(
     store: PgDocumentStore, registration: Registration, as_role: OpenAs
 ) -> None:
     await store.replace(registration, document(), passages(LEAVE))
@@ -148,7 +148,7 @@ async def test_without_a_where_clause_the_tenant_still_sees_only_its_own(
         "SET ROLE gateway_owner",
     ],
 )
-async def test_the_gateway_may_only_read(as_role: OpenAs, statement: str) -> None:
+async def test_b_21_the_gateway_may_only_read_and_owns_nothing(as_role: OpenAs, statement: str) -> None:
     async with as_role("gateway").connection() as connection:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute(statement)

@@ -99,7 +99,7 @@ def test_migrations_are_numbered_without_a_gap(tmp_path: Path, names: list[str])
         load(tmp_path)
 
 
-async def test_the_roles_that_log_in_have_no_rights_beyond_their_grants(owned: Database) -> None:
+async def test_b_21_the_roles_that_log_in_have_no_rights_beyond_their_grants(owned: Database) -> None:
     await apply(owned, load(DIRECTORY))
 
     roles = await owned.fetch(
@@ -112,7 +112,7 @@ async def test_the_roles_that_log_in_have_no_rights_beyond_their_grants(owned: D
     assert [tuple(row) for row in roles] == [(login, True, True) for login in LOGINS]
 
 
-async def test_a_role_that_could_bypass_row_level_security_is_refused(owned: Database, postgres: Postgres) -> None:
+async def test_b_21_a_role_that_could_bypass_row_level_security_is_refused(owned: Database, postgres: Postgres) -> None:
     await apply(owned, load(DIRECTORY)[:1])
     superuser = await postgres.superuser()
     try:
