@@ -1,70 +1,69 @@
-"""What lives where in the cluster: namespaces, service accounts and ports, known before anything exists.
+"""What lives where in the cluster: namespaces and ports, known before anything exists.
 
-The platform program gives service accounts their AWS roles (EKS Pod Identity), the cluster program makes them:
-both read the names here, so that neither can spell them alone.
+Which service account of which namespace holds an AWS role stands in `cluster_identities`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+from components.cluster_identities import SERVICE_ACCOUNTS, ClusterIdentity
 
 
 class Room(StrEnum):
     """A namespace of the cluster."""
 
-    MODELS = "models"
+    MODELS = SERVICE_ACCOUNTS[ClusterIdentity.MODEL_SERVER].namespace
     """Model servers, each with its proxy."""
-    AUTOSCALING = "autoscaling"
-    """KEDA."""
-    CERTIFICATES = "certificates"
-    """cert-manager and its issuer from the private certificate authority."""
+    NODES = SERVICE_ACCOUNTS[ClusterIdentity.AUTOSCALER].namespace
+    """What makes node groups follow the pods."""
+    REPLICAS = "keda"
+    """KEDA: what makes model servers follow the queue and the forecast."""
     MONITORING = "monitoring"
-    """The Prometheus that autoscaling asks."""
+    """The Prometheus that KEDA asks."""
     DEVICES = "gpu-devices"
     """What offers GPUs to the scheduler and reads their health: needs the nodes' file system."""
+    CERTIFICATES = "cert-manager"
+    """The certificate controller, an add-on of EKS."""
+    ISSUER = SERVICE_ACCOUNTS[ClusterIdentity.CERTIFICATES].namespace
+    """Its way to our private certificate authority, an add-on of EKS."""
     SYSTEM = "kube-system"
-    """Made by EKS: DNS and the add-ons."""
-    MOUNTS = "mount-s3"
-    """Made by the add-on that mounts the models bucket: its pods fetch the weights."""
+    """Made by EKS: DNS and metrics."""
 
 
-# What the cluster program makes. Pods of every room but the privileged ones obey the restricted pod security standard.
-OWN_ROOMS = (Room.MODELS, Room.AUTOSCALING, Room.CERTIFICATES, Room.MONITORING, Room.DEVICES)
+# The cluster program makes every namespace but the one that comes with the cluster.
+OWN_ROOMS = tuple(room for room in Room if room is not Room.SYSTEM)
+# Pods of all others obey the restricted pod security standard.
 PRIVILEGED_ROOMS = (Room.DEVICES,)
-
-
-@dataclass(frozen=True, slots=True)
-class PodIdentity:
-    """A service account that holds an AWS role."""
-
-    room: Room
-    service_account: str
-    why: str
-
-
-MODEL_SERVER_IDENTITY = PodIdentity(Room.MODELS, "model-server", "reads weights from the models bucket")
-ISSUER_IDENTITY = PodIdentity(Room.CERTIFICATES, "aws-privateca-issuer", "has certificates signed by the private CA")
-POD_IDENTITIES = (MODEL_SERVER_IDENTITY, ISSUER_IDENTITY)
+# Their images come from AWS's registry with the add-on that EKS pins; all others from ours, by digest.
+ADDON_ROOMS = (Room.CERTIFICATES, Room.ISSUER)
+OWN_IMAGES: Final = {"llm-pipelines.io/images": "own-registry"}
+IDENTITY_ROOMS = frozenset(
+    Room(account.namespace) for account in SERVICE_ACCOUNTS.values() if account.namespace != Room.SYSTEM.value
+)
 
 # Where EKS Pod Identity hands out credentials: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
-POD_IDENTITY_ADDRESS, POD_IDENTITY_PORT = "169.254.170.23/32", 80
+POD_IDENTITY_ADDRESS: Final = "169.254.170.23/32"
+POD_IDENTITY_PORT: Final = 80
 # Instance metadata: whoever reaches it has the node's role.
-METADATA_ADDRESS = "169.254.169.254"
+METADATA_ADDRESS: Final = "169.254.169.254"
 
 
 class Port:
     """Where pods listen."""
 
-    MODEL_NODE = 30443
-    """On every node, for the models' load balancer."""
-    MODEL_PROXY = 8443
-    MODEL_SERVER = 8000
-    PROMETHEUS = 9090
-    GPU_METRICS = 9400
-    KEDA_OPERATOR = 9666
-    KEDA_METRICS_ADAPTER = 6443
-    KEDA_WEBHOOK = 9443
-    CERTIFICATE_WEBHOOK = 10250
-    DNS = 53
-    HTTPS = 443
+    MODEL_PROXY: Final = 8443
+    MODEL_PROXY_HEALTH: Final = 8081
+    MODEL_SERVER: Final = 8000
+    PROMETHEUS: Final = 9090
+    GPU_METRICS: Final = 9400
+    NODE_AUTOSCALER: Final = 8085
+    KEDA_OPERATOR: Final = 9666
+    KEDA_METRICS_ADAPTER: Final = 6443
+    KEDA_WEBHOOK: Final = 9443
+    CERTIFICATE_WEBHOOK: Final = 10250
+    METRICS_SERVER: Final = 10251
+    KUBELET: Final = 10250
+    DNS: Final = 53
+    HTTPS: Final = 443

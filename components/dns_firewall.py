@@ -1,7 +1,8 @@
 """The DNS firewall: names we know are answered, everything else is blocked, and every question is recorded.
 
 Without it the network is not isolated: the resolver looks up any name of the internet for whoever asks, and
-a name can carry data out.
+a name can carry data out. Names under which data is smuggled, or that a machine made up, are blocked even
+where they lie under a name we know.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ import pulumi_aws as aws
 
 from components.component import Component
 
+# What to look for; only what is held for certain is blocked, because AWS's own names look odd as well.
+# https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/firewall-advanced.html
+THREATS = ("DNS_TUNNELING", "DGA", "DICTIONARY_DGA")
+THREAT_CONFIDENCE = "HIGH"
+
 
 class DnsFirewallArgs(TypedDict):
     vpc_id: pulumi.Input[str]
@@ -24,11 +30,13 @@ class DnsFirewallArgs(TypedDict):
 
 
 class DnsFirewall(Component):
-    """Rule group (allow a list, then block all), closed on failure, with query logging."""
+    """Rule group (block threats, allow a list, block all), closed on failure, with query logging."""
 
     def __init__(self, name: str, args: DnsFirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
         group = aws.route53.ResolverFirewallRuleGroup(f"{name}-rules", opts=self.child())
+        for number, threat in enumerate(THREATS, 1):
+            self._threat_rule(name, group, number, threat)
         self._rule(f"{name}-allowed", group, 100, "ALLOW", args["allowed_domains"])
         self._rule(f"{name}-blocked", group, 900, "BLOCK", ["*"])
         aws.route53.ResolverFirewallRuleGroupAssociation(
@@ -48,6 +56,18 @@ class DnsFirewall(Component):
         )
         self._record_queries(name, args)
         self.register_outputs({"ruleGroupId": group.id})
+
+    def _threat_rule(self, name: str, group: aws.route53.ResolverFirewallRuleGroup, priority: int, threat: str) -> None:
+        aws.route53.ResolverFirewallRule(
+            f"{name}-{threat.lower().replace('_', '-')}-rule",
+            firewall_rule_group_id=group.id,
+            dns_threat_protection=threat,
+            confidence_threshold=THREAT_CONFIDENCE,
+            priority=priority,
+            action="BLOCK",
+            block_response="NXDOMAIN",
+            opts=self.child(),
+        )
 
     def _rule(
         self,

@@ -15,13 +15,29 @@ from typing import Literal, TypedDict
 import pulumi
 import pulumi_aws as aws
 
+from components.cluster_layout import Port
 from components.component import Component
 
 ANYWHERE = "0.0.0.0/0"
-HTTPS = 443
-# Where every node of the cluster listens for the models' load balancer, and the port of the pods behind it.
+HTTPS = Port.HTTPS
+# Where every node of the cluster listens for the models' load balancer.
 MODEL_NODE_PORT = 30443
-MODEL_POD_PORT = 8443
+# Where pods answer pods on other nodes.
+_BETWEEN_NODES = (
+    (Port.DNS, "names in the cluster"),
+    (Port.MODEL_PROXY, "prompts from one node to a pod on another"),
+    (Port.MODEL_SERVER, "metrics of model servers"),
+    (Port.GPU_METRICS, "metrics of GPUs"),
+    (Port.PROMETHEUS, "metrics for the autoscaler"),
+    (Port.KEDA_OPERATOR, "metrics adapter of the autoscaler"),
+    (Port.KUBELET, "metrics of kubelets"),
+)
+_FROM_CONTROL_PLANE = (
+    (Port.KUBELET, "kubelets: logs, health, metrics; webhook of certificates"),
+    (Port.METRICS_SERVER, "metrics of pods"),
+    (Port.KEDA_METRICS_ADAPTER, "metrics adapter of the autoscaler"),
+    (Port.KEDA_WEBHOOK, "admission webhook of the autoscaler"),
+)
 
 
 class Segment(StrEnum):
@@ -102,13 +118,9 @@ def _cluster_flows() -> tuple[Flow, ...]:
     return (
         Flow(nodes, Segment.ENDPOINTS, HTTPS, "images, weights, AWS APIs"),
         Flow(nodes, control_plane, HTTPS, "kubelets and controllers"),
-        Flow(control_plane, nodes, 10250, "kubelets: logs, health, metrics"),
-        Flow(control_plane, nodes, 6443, "metrics adapter of the autoscaler"),
-        Flow(control_plane, nodes, 9443, "admission webhooks"),
-        Flow(nodes, nodes, 53, "names in the cluster"),
-        Flow(nodes, nodes, 53, "names in the cluster", "udp"),
-        Flow(nodes, nodes, MODEL_POD_PORT, "prompts from one node to a pod on another"),
-        Flow(nodes, nodes, 10250, "metrics of kubelets"),
+        *(Flow(control_plane, nodes, port, why) for port, why in _FROM_CONTROL_PLANE),
+        *(Flow(nodes, nodes, port, why) for port, why in _BETWEEN_NODES),
+        Flow(nodes, nodes, Port.DNS, "names in the cluster", "udp"),
         Flow(Segment.CLUSTER_DEPLOYER, control_plane, HTTPS, "the cluster program"),
         Flow(Segment.CLUSTER_DEPLOYER, Segment.ENDPOINTS, HTTPS, "AWS APIs"),
     )

@@ -1,12 +1,15 @@
 """Interface endpoints: AWS APIs inside our network, each with a policy of its own.
 
 An endpoint without a policy lets everything through, one without private DNS is never used. Both are set here
-for every service; what a service needs is one row of the table.
+for every service. The table says which services there are, why, and which environments have them; a service that
+is not in it has no way in, and `bedrock-mantle` never gets one: models answer there without logging or guardrails.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import TypedDict
 
 import pulumi
@@ -15,39 +18,121 @@ import pulumi_aws as aws
 from components.component import Component
 from components.policy_document import ANYONE, Statement, allow, document, role_arn
 
-# Service → actions that may pass. Bedrock is not here: its policy names models and comes with them.
-BASE_SERVICES: dict[str, tuple[str, ...]] = {
-    "ecr.api": (
-        "ecr:BatchCheckLayerAvailability",
-        "ecr:BatchGetImage",
-        "ecr:GetAuthorizationToken",
-        "ecr:GetDownloadUrlForLayer",
+
+class When(StrEnum):
+    """What an environment must have for a service to be needed."""
+
+    ALWAYS = "always"
+    SELF_HOSTING = "self-hosting"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEndpoint:
+    """A row of the table. Bedrock and SageMaker are not here: their policies name models and come with them."""
+
+    service: str
+    why: str
+    actions: tuple[str, ...]
+    """What may pass, on resources of our account."""
+    unowned_actions: tuple[str, ...] = ()
+    """What answers for the caller or for a whole region: there is no resource account to compare."""
+    when: When = When.ALWAYS
+
+
+# Where AWS publishes the images of its EKS add-ons, in the regions we deploy to:
+# https://docs.aws.amazon.com/eks/latest/userguide/add-ons-images.html
+ADDON_REGISTRY_ACCOUNT = "602401143452"
+_PULL = ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer")
+
+SERVICES = (
+    ServiceEndpoint("ecr.api", "who may pull images", _PULL, ("ecr:GetAuthorizationToken",)),
+    ServiceEndpoint("ecr.dkr", "images", _PULL),
+    ServiceEndpoint(
+        "kms",
+        "every key of the platform",
+        (
+            "kms:Decrypt",
+            "kms:DescribeKey",
+            "kms:Encrypt",
+            "kms:GenerateDataKey",
+            "kms:GenerateMac",
+            "kms:GetPublicKey",
+            "kms:Sign",
+            "kms:Verify",
+            "kms:VerifyMac",
+        ),
     ),
-    "ecr.dkr": ("ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
-    "kms": (
-        "kms:Decrypt",
-        "kms:DescribeKey",
-        "kms:Encrypt",
-        "kms:GenerateDataKey",
-        "kms:GenerateMac",
-        "kms:GetPublicKey",
-        "kms:Sign",
-        "kms:Verify",
-        "kms:VerifyMac",
+    ServiceEndpoint("logs", "logs of tasks", ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents")),
+    ServiceEndpoint("monitoring", "metrics of the gateway", (), ("cloudwatch:PutMetricData",)),
+    ServiceEndpoint(
+        "secretsmanager",
+        "the database owner's secret",
+        ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"),
     ),
-    "logs": ("logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"),
-    "monitoring": ("cloudwatch:PutMetricData",),
-    "secretsmanager": ("secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"),
-    "sqs": (
-        "sqs:ChangeMessageVisibility",
-        "sqs:DeleteMessage",
-        "sqs:GetQueueAttributes",
-        "sqs:GetQueueUrl",
-        "sqs:ReceiveMessage",
-        "sqs:SendMessage",
+    ServiceEndpoint(
+        "sqs",
+        "documents to ingest",
+        (
+            "sqs:ChangeMessageVisibility",
+            "sqs:DeleteMessage",
+            "sqs:GetQueueAttributes",
+            "sqs:GetQueueUrl",
+            "sqs:ReceiveMessage",
+            "sqs:SendMessage",
+        ),
     ),
-    "sts": ("sts:AssumeRole", "sts:GetCallerIdentity"),
-}
+    ServiceEndpoint("sts", "identities of workloads", ("sts:AssumeRole",), ("sts:GetCallerIdentity",)),
+    ServiceEndpoint(
+        "acm-pca",
+        "certificates of model servers",
+        ("acm-pca:DescribeCertificateAuthority", "acm-pca:GetCertificate", "acm-pca:IssueCertificate"),
+        when=When.SELF_HOSTING,
+    ),
+    ServiceEndpoint(
+        "autoscaling",
+        "nodes as pods need them",
+        ("autoscaling:SetDesiredCapacity", "autoscaling:TerminateInstanceInAutoScalingGroup"),
+        (
+            "autoscaling:DescribeAutoScalingGroups",
+            "autoscaling:DescribeAutoScalingInstances",
+            "autoscaling:DescribeLaunchConfigurations",
+            "autoscaling:DescribeScalingActivities",
+            "autoscaling:DescribeTags",
+        ),
+        When.SELF_HOSTING,
+    ),
+    ServiceEndpoint(
+        "ec2",
+        "addresses of pods, and what a node is",
+        (
+            "ec2:AssignPrivateIpAddresses",
+            "ec2:AttachNetworkInterface",
+            "ec2:CreateNetworkInterface",
+            "ec2:CreateTags",
+            "ec2:DeleteNetworkInterface",
+            "ec2:DetachNetworkInterface",
+            "ec2:ModifyNetworkInterfaceAttribute",
+            "ec2:UnassignPrivateIpAddresses",
+        ),
+        (
+            "ec2:DescribeImages",
+            "ec2:DescribeInstances",
+            "ec2:DescribeInstanceTypes",
+            "ec2:DescribeLaunchTemplateVersions",
+            "ec2:DescribeNetworkInterfaces",
+            "ec2:DescribeSecurityGroups",
+            "ec2:DescribeSubnets",
+            "ec2:DescribeTags",
+            "ec2:DescribeVpcs",
+            "ec2:GetInstanceTypesFromInstanceRequirements",
+        ),
+        When.SELF_HOSTING,
+    ),
+    ServiceEndpoint(
+        "eks", "nodes find their cluster", ("eks:DescribeCluster", "eks:DescribeNodegroup"), when=When.SELF_HOSTING
+    ),
+    ServiceEndpoint("eks-auth", "roles of pods", ("eks-auth:AssumeRoleForPodIdentity",), when=When.SELF_HOSTING),
+)
 
 
 class ServiceEndpointsArgs(TypedDict):
@@ -81,37 +166,38 @@ class ServiceEndpoints(Component):
         self.register_outputs(dict(self.ids))
 
 
-def base_endpoint_policies(account_id: str) -> dict[str, str]:
-    """Our principals, on our resources, for the listed actions."""
-    return {service: _own_account(account_id, actions) for service, actions in BASE_SERVICES.items()}
+def services(features: Collection[When]) -> tuple[ServiceEndpoint, ...]:
+    """The rows that an environment with these features needs."""
+    return tuple(row for row in SERVICES if row.when is When.ALWAYS or row.when in features)
 
 
-def _own_account(account_id: str, actions: Sequence[str]) -> str:
-    ours = {"aws:PrincipalAccount": account_id, "aws:ResourceAccount": account_id}
-    # These answer for the caller, not for a resource: there is no resource account to compare.
-    without_resource = [action for action in actions if action in _WITHOUT_RESOURCE]
-    with_resource = [action for action in actions if action not in _WITHOUT_RESOURCE]
+def endpoint_policies(account_id: str, features: Collection[When]) -> dict[str, str]:
+    """By service: our principals, on our resources, for the listed actions."""
+    return {row.service: _own_account(account_id, row, features) for row in services(features)}
+
+
+def _own_account(account_id: str, row: ServiceEndpoint, features: Collection[When]) -> str:
+    caller = {"aws:PrincipalAccount": account_id}
     statements: list[Statement] = []
-    if with_resource:
-        statements.append(allow("OwnAccount", with_resource, "*", principal=ANYONE, when={"StringEquals": ours}))
-    if without_resource:
+    if row.actions:
+        ours = {"StringEquals": {**caller, "aws:ResourceAccount": account_id}}
+        statements.append(allow("OwnAccount", row.actions, "*", principal=ANYONE, when=ours))
+    if row.unowned_actions:
         statements.append(
-            allow(
-                "OwnPrincipals",
-                without_resource,
-                "*",
-                principal=ANYONE,
-                when={"StringEquals": {"aws:PrincipalAccount": account_id}},
-            )
+            allow("OwnPrincipals", row.unowned_actions, "*", principal=ANYONE, when={"StringEquals": caller})
         )
+    if row.actions == _PULL and When.SELF_HOSTING in features:
+        addons = {"StringEquals": {**caller, "aws:ResourceAccount": ADDON_REGISTRY_ACCOUNT}}
+        statements.append(allow("AddOnImages", _PULL, "*", principal=ANYONE, when=addons))
     return document(*statements)
 
 
-_WITHOUT_RESOURCE = ("cloudwatch:PutMetricData", "ecr:GetAuthorizationToken", "sts:GetCallerIdentity")
-
-
 def s3_endpoint_policy(account_id: str, region: str) -> str:
-    """Our buckets for our principals, and the bucket of AWS that image layers are fetched from."""
+    """Our buckets for our principals, and the bucket of AWS that image layers are fetched from.
+
+    That bucket belongs to AWS, so a condition on the resource's account would stop every image.
+    https://docs.aws.amazon.com/AmazonECR/latest/userguide/vpc-endpoints.html
+    """
     return document(
         allow(
             "OwnBuckets",

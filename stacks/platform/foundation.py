@@ -59,7 +59,8 @@ def deploy_foundation(environment: Environment, placement: Placement) -> Foundat
     names = Names(environment.name.value, environment.account_id, environment.region)
     keys = deploy_keys(environment, names, placement)
     evidence = deploy_evidence(environment, names, keys[Purpose.EVIDENCE].arn, placement)
-    network = deploy_network(environment, evidence.archive, placement)
+    egress_key_arn = keys[Purpose.EGRESS].arn if environment.egress_domains else None
+    network = deploy_network(environment, evidence.archive, egress_key_arn, placement)
     registrations = _registrations(environment, names, keys[Purpose.REGISTRATION].arn, placement)
     return Foundation(names, keys, evidence, registrations, network)
 

@@ -41,6 +41,7 @@ def _storage(place: Place) -> Uses:
         Purpose.CACHE: use_through_service("Cache", place, "elasticache"),
         Purpose.SECRETS: use_through_service("Secrets", place, "secretsmanager"),
         Purpose.REGISTRY: use_through_service("Registry", place, "ecr"),
+        Purpose.EGRESS: use_through_service("Egress", place, "network-firewall"),
     }
 
 
@@ -79,7 +80,11 @@ def _of_own_models(environment: Environment, place: Place, names: Names) -> Uses
         Purpose.EBS: (*use_through_service("Volumes", place, "ec2"), *use_by_scaling(place)),
         Purpose.CLUSTER_SECRETS: use_for_cluster_secrets(place, environment.deployer_role),
         Purpose.MODELS: (weights,),
-        Purpose.SAGEMAKER: use_through_service("Endpoints", place, "sagemaker"),
+        Purpose.SAGEMAKER: (
+            *use_through_service("Endpoints", place, "sagemaker"),
+            use_in_bucket("Captures", place, names.bucket_arn("captures"), ["kms:Decrypt", "kms:GenerateDataKey"]),
+            use_by_log_groups(place, [f"/aws/sagemaker/Endpoints/{names.prefix}-*"]),
+        ),
     }
 
 

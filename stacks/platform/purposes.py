@@ -28,6 +28,7 @@ class Purpose(StrEnum):
     CLUSTER_SECRETS = "cluster-secrets"
     MODELS = "models"
     SAGEMAKER = "sagemaker"
+    EGRESS = "egress"
     REDACTION = "redaction"
     REDACTION_MAC = "redaction-mac"
 
@@ -49,6 +50,7 @@ DESCRIPTIONS = {
     Purpose.CLUSTER_SECRETS: "Secrets inside the Kubernetes cluster",
     Purpose.MODELS: "Model weights and their signed manifests",
     Purpose.SAGEMAKER: "Volumes of SageMaker endpoints",
+    Purpose.EGRESS: "Network firewall on the way to public models",
     Purpose.REDACTION: "Redacted data sets on their way down",
     Purpose.REDACTION_MAC: "Tokens that stand for redacted values",
 }
@@ -73,6 +75,7 @@ CONDITIONS: dict[Purpose, Callable[[Environment], bool]] = {
     Purpose.CLUSTER_SECRETS: _self_hosted,
     Purpose.MODELS: lambda environment: _self_hosted(environment) or _sagemaker(environment),
     Purpose.SAGEMAKER: _sagemaker,
+    Purpose.EGRESS: lambda environment: bool(environment.egress_domains),
     Purpose.REDACTION: lambda environment: environment.name in (EnvironmentName.STAGING, EnvironmentName.PROD),
     # A token can be computed again only by whoever holds this key: it never exists below production.
     Purpose.REDACTION_MAC: lambda environment: environment.name is EnvironmentName.PROD,
