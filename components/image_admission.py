@@ -11,9 +11,9 @@ from typing import TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
+from components.cluster_layout import OWN_IMAGES
 from components.component import Component
 from components.manifest import Manifest
-from components.namespace_isolation import OWN_IMAGES
 
 NAME = "own-images-by-digest"
 # Volumes may be images too, since Kubernetes 1.33.

@@ -13,12 +13,10 @@ from typing import NotRequired, TypedDict
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from components.cluster_layout import Room
+from components.cluster_layout import ADDON_ROOMS, OWN_IMAGES, Room
 from components.component import Component
 from components.manifest import Manifest, metadata
 from components.network_allowance import Allowance, nothing
-
-OWN_IMAGES = {"llm-pipelines/images": "own-registry"}
 
 
 class PodSecurity(StrEnum):
@@ -56,7 +54,7 @@ class NamespaceIsolation(Component):
         self.register_outputs({"namespace": self.namespace})
 
     def _namespace(self, room: Room, labels: Mapping[str, str]) -> kubernetes.core.v1.Namespace:
-        labelled = metadata(room.value, labels={**labels, **OWN_IMAGES})
+        labelled = metadata(room.value, labels={**labels, **({} if room in ADDON_ROOMS else OWN_IMAGES)})
         return kubernetes.core.v1.Namespace(room.value, metadata=labelled, opts=self.child())
 
     def _quota(self, room: Room, hard: Mapping[str, str], opts: pulumi.ResourceOptions) -> None:
