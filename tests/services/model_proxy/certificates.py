@@ -33,9 +33,9 @@ class Pair:
 
 def pair(lifetime: timedelta = HOUR, *, password: bytes | None = None) -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "model-proxy")])
-    now = datetime.now(UTC)
     serial = x509.random_serial_number()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"model-proxy {serial % 10_000_000}")])
+    now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
