@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pulumi
 
-from components.address_plan import Tier
+from components.address_plan import Tier, tier_cidr
+from stacks.classification import Boundary
 from stacks.configuration import ConfigurationError
-from stacks.contract import Platform
-from stacks.environment import Environment
+from stacks.contract import ModelCluster, Platform
+from stacks.environment import Environment, OpenAIModel
 from stacks.placement import Placement
 from stacks.platform.boundary import deploy_boundary
 from stacks.platform.foundation import Foundation, deploy_foundation
+from stacks.platform.self_hosting import SelfHosted
 from stacks.platform.serving import Serving, deploy_serving
 
 
@@ -26,6 +28,8 @@ def main() -> None:
     foundation = deploy_foundation(environment, bounded)
     serving = deploy_serving(environment, foundation, bounded)
     promise(environment, foundation, serving).export()
+    if serving.self_hosted:
+        model_cluster(environment, serving.self_hosted).export()
 
 
 def configured(config: pulumi.Config, stack: str) -> Environment:
@@ -61,6 +65,32 @@ def promise(environment: Environment, foundation: Foundation, serving: Serving) 
         registration_key_arn=foundation.registration_key_arn,
         log_archive_bucket=foundation.log_archive.evidence.name,
         audit_signing_key_arn=foundation.audit_signing_key_arn,
+    )
+
+
+def model_cluster(environment: Environment, hosted: SelfHosted) -> ModelCluster:
+    """What the cluster program builds on, where models of our own are hosted."""
+    own = [model for model in environment.models if isinstance(model, OpenAIModel)]
+    return ModelCluster(
+        environment=environment.name.value,
+        account_id=environment.account_id,
+        region=environment.region,
+        cluster_name=hosted.cluster_name,
+        endpoint=hosted.cluster_endpoint,
+        certificate_authority_data=hosted.cluster_certificate_authority,
+        deployer_role_arn=f"arn:aws:iam::{environment.account_id}:role/{environment.deployer_role}",
+        role_arns=pulumi.Output.all(**hosted.role_arns),
+        models_bucket=hosted.models_bucket,
+        private_ca_arn=hosted.private_ca_arn,
+        repository_urls=pulumi.Output.all(**hosted.repository_urls),
+        endpoint_cidrs=[tier_cidr(environment.network.cidr, Tier.EDGE)],
+        load_balancer_cidrs=[tier_cidr(environment.network.cidr, Tier.MODEL)],
+        host_name=hosted.host_name,
+        node_port=hosted.node_port,
+        gpu_nodes={group.name: group.nodes_max for group in environment.self_hosting.gpu_nodes}
+        if environment.self_hosting
+        else {},
+        models=[model.upstream_model for model in own if model.boundary is Boundary.SELF_HOSTED],
     )
 
 
