@@ -12,12 +12,13 @@ from typing import TypedDict
 
 
 class ModelOffer(TypedDict):
-    """One entry of the model catalogue. `upstream_model` is a profile's ARN for Bedrock."""
+    """One entry of the model catalogue. `upstream_model` is a profile's ARN for Bedrock, an endpoint for SageMaker."""
 
     id: str
     kind: str
     backend: str
     upstream_model: str
+    workload_profiles: Mapping[str, str]
     boundary: str
     context_tokens_max: int
     usd_per_million_input_tokens: str

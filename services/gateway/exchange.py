@@ -185,15 +185,20 @@ class ModelOffer:
 
     id: str  # what callers ask for
     kind: str  # "chat" or "embedding"
-    backend: str  # "openai" or "bedrock"
-    upstream_model: str  # the id or ARN that the backend knows
-    base_url: str  # OpenAI-compatible base URL with /v1; empty for Bedrock
+    backend: str  # "openai", "bedrock" or "sagemaker"
+    upstream_model: str  # the id, ARN or endpoint that the backend knows
+    base_url: str  # OpenAI-compatible base URL with /v1; empty for AWS
     boundary: Boundary
     context_tokens_max: int
     usd_per_million_input_tokens: Decimal
     usd_per_million_output_tokens: Decimal
     guardrail_id: str = ""
     guardrail_version: str = ""  # numeric, never DRAFT
+    workload_profiles: Mapping[str, str] = field(default_factory=dict)  # of Bedrock: whose cost a call is
+
+    def upstream_for(self, workload: str) -> str:
+        """What the backend knows the model as when this workload calls it."""
+        return self.workload_profiles.get(workload, self.upstream_model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class _Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd_per_million_input_tokens: str
     usd_per_million_output_tokens: str
     base_url: str = ""
+    workload_profiles: dict[str, str] = {}
     guardrail_id: str = ""
     guardrail_version: str = ""
 
@@ -227,8 +228,10 @@ def _offer(name: str, raw: _Offer) -> ModelOffer:
     where = f"{name}[{raw.id!r}]"
     if raw.kind not in ("chat", "embedding"):
         raise SettingsError(f"{where}.kind must be chat or embedding (got {raw.kind!r})")
-    if raw.backend not in ("openai", "bedrock"):
-        raise SettingsError(f"{where}.backend must be openai or bedrock (got {raw.backend!r})")
+    if raw.backend not in ("openai", "bedrock", "sagemaker"):
+        raise SettingsError(f"{where}.backend must be openai, bedrock or sagemaker (got {raw.backend!r})")
+    if raw.backend == "sagemaker" and raw.kind != "chat":
+        raise SettingsError(f"{where}.kind must be chat with backend sagemaker (got {raw.kind!r})")
     if raw.backend == "bedrock" and raw.kind == "chat" and not re.fullmatch(r"[1-9]\d*", raw.guardrail_version):
         raise SettingsError(f"{where}.guardrail_version must be a number, never DRAFT (got {raw.guardrail_version!r})")
     return ModelOffer(
@@ -236,6 +239,7 @@ def _offer(name: str, raw: _Offer) -> ModelOffer:
         kind=raw.kind,
         backend=raw.backend,
         upstream_model=raw.upstream_model,
+        workload_profiles=raw.workload_profiles,
         base_url=require_safe_url(f"{where}.base_url", raw.base_url) if raw.backend == "openai" else "",
         boundary=raw.boundary,
         context_tokens_max=raw.context_tokens_max,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pulumi
 
 from components.gateway_environment import ModelOffer
-from stacks.configuration import ConfigurationError
 from stacks.environment import BedrockModel, Environment, Model, OpenAIModel, SageMakerModel
 from stacks.platform.models import Models
 
@@ -15,24 +16,38 @@ def offers(environment: Environment, models: Models) -> list[pulumi.Output[Model
 
 
 def _offer(model: Model, models: Models) -> pulumi.Output[ModelOffer]:
-    """One entry of the catalogue; a Bedrock chat model comes with the guardrail, never without."""
-    if isinstance(model, SageMakerModel):
-        raise ConfigurationError(f"models.{model.id}.backend: the gateway has no way to sagemaker models yet")
     if isinstance(model, OpenAIModel):
         return pulumi.Output.from_input(_written(model, model.upstream_model, base_url=model.base_url))
+    if isinstance(model, SageMakerModel):
+        return models.managed.endpoint_names[model.id].apply(lambda name: _written(model, name))
+    return _of_bedrock(model, models)
+
+
+def _of_bedrock(model: BedrockModel, models: Models) -> pulumi.Output[ModelOffer]:
+    """A chat model comes with the guardrail, never without, and with each workload's own profile."""
     guarded = model.kind == "chat"
     return pulumi.Output.all(
-        models.access.profile_arns[model.id],
-        models.guardrail.guardrail_id if guarded else "",
-        models.guardrail.version if guarded else "",
-    ).apply(lambda known: _written(model, known[0], guardrail_id=known[1], guardrail_version=known[2]))
+        profile=models.access.profile_arns[model.id],
+        workload_profiles=models.access.workload_profile_arns.get(model.id, {}),
+        guardrail_id=models.guardrail.guardrail_id if guarded else "",
+        guardrail_version=models.guardrail.version if guarded else "",
+    ).apply(
+        lambda known: _written(
+            model,
+            known["profile"],
+            workload_profiles=known["workload_profiles"],
+            guardrail_id=known["guardrail_id"],
+            guardrail_version=known["guardrail_version"],
+        )
+    )
 
 
 def _written(
-    model: OpenAIModel | BedrockModel,
+    model: Model,
     upstream_model: str,
     *,
     base_url: str = "",
+    workload_profiles: Mapping[str, str] | None = None,
     guardrail_id: str = "",
     guardrail_version: str = "",
 ) -> ModelOffer:
@@ -41,6 +56,7 @@ def _written(
         "kind": model.kind,
         "backend": model.backend,
         "upstream_model": upstream_model,
+        "workload_profiles": dict(workload_profiles or {}),
         "boundary": model.boundary.value,
         "context_tokens_max": model.context_tokens_max,
         "usd_per_million_input_tokens": model.usd_per_million_input_tokens,

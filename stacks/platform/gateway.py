@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
 from components.address_plan import Tier
-from components.bedrock_access import (
-    guardrail_statements,
-    invoke_statements,
-)
 from components.gateway_environment import GatewayEnvironment
 from components.gateway_permissions import GatewayResources, ingest_permissions, serve_permissions
 from components.gateway_service import GatewayService
@@ -19,7 +14,6 @@ from components.gateway_task import GatewayTask, GatewayTaskArgs
 from components.image_repository import ImageRepository
 from components.internal_load_balancer import InternalLoadBalancer
 from components.log_archive import LOAD_BALANCER_PREFIX
-from components.policy_document import Statement
 from components.segmentation import Segment
 from components.vector_store import OWNER, connect_arn
 from stacks.environment import Environment
@@ -168,48 +162,22 @@ def _permissions(
             **known,
         )
     )
-    statements = _model_statements(models)
-    embedding = environment.embedding_model if environment.embedding_model in models.profiled else ""
     writers = {
-        "gateway": (serve_permissions, [models.chat, embedding]),
-        "gateway-ingest": (ingest_permissions, [embedding]),
+        "gateway": (serve_permissions, models.serving),
+        "gateway-ingest": (ingest_permissions, models.embedding),
     }
 
     def written(task: str) -> pulumi.Output[str]:
-        write, wanted = writers[task]
-        return pulumi.Output.all(resources, stores.database.resource_id, statements).apply(
+        write, callable_models = writers[task]
+        return pulumi.Output.all(resources, stores.database.resource_id, callable_models).apply(
             lambda known: write(
                 known[0],
                 connect_arn(environment.region, environment.account_id, known[1], DATABASE_USERS[task]),
-                _chosen(known[2], wanted),
+                known[2],
             )
         )
 
     return {task: written(task) for task in writers}
-
-
-def _chosen(statements: dict[str, list[Statement]], wanted: Sequence[str]) -> list[Statement]:
-    return [statement for model in wanted if model for statement in statements[model]]
-
-
-def _model_statements(models: Models) -> pulumi.Output[dict[str, list[Statement]]]:
-    """Per model what its callers may do; the guardrail's pair belongs to the chat model."""
-    guardrail = models.guardrail
-    return pulumi.Output.all(
-        profiles=models.access.profile_arns, guardrail_arn=guardrail.arn, version=guardrail.version
-    ).apply(
-        lambda known: {
-            model_id: [
-                *invoke_statements(model, known["profiles"][model_id]),
-                *(
-                    guardrail_statements(model, known["profiles"][model_id], known["guardrail_arn"], known["version"])
-                    if model_id == models.chat
-                    else ()
-                ),
-            ]
-            for model_id, model in models.profiled.items()
-        }
-    )
 
 
 def _service(

@@ -10,6 +10,7 @@ from stacks.local import engine
 from stacks.local.iam.pattern import ContextValue
 from stacks.local.policy_evaluator import Decision, PolicyDocument, Request, evaluate
 from tests.contracts.programs import captured, of_type
+from tests.stacks.configurations import environment_values
 
 Context = Mapping[str, ContextValue]
 
@@ -53,10 +54,10 @@ class Policies:
 
     def endpoint(self, service: str) -> list[PolicyDocument]:
         """The policy of the VPC's endpoint for a service: `s3`, `bedrock-runtime`."""
-        suffix = f".{service}"
-        found = [one.inputs["policy"] for one in self._all("VpcEndpoint") if one.inputs["serviceName"].endswith(suffix)]
-        assert len(found) == 1, service
-        return found
+        return [self._endpoint(service).inputs["policy"]]
+
+    def endpoint_id(self, service: str) -> str:
+        return str(self._endpoint(service).id)
 
     def of_resource(self, arn: str) -> list[PolicyDocument]:
         """Bucket, key, queue or trust policy."""
@@ -82,13 +83,26 @@ class Policies:
         vpc: Policies | None = None,
     ) -> Decision:
         """Who asks, for what, under which circumstances; `through` names an endpoint (of `vpc`, or our own)."""
-        request = Request(principal, action, resource, {**_TLS, **(context or {})}, resource_account=self.account)
+        way: Context = {"aws:SourceVpce": (vpc or self).endpoint_id(through)} if through else {}
+        request = Request(
+            principal,
+            action,
+            resource,
+            {**_TLS, **_membership(principal), **way, **(context or {})},
+            resource_account=self.account,
+        )
         return evaluate(
             request,
             identity=self.identity(principal) if identity is None else identity,
             resource=self.of_resource(resource),
             endpoint=(vpc or self).endpoint(through) if through else (),
         )
+
+    def _endpoint(self, service: str) -> engine.Resource:
+        suffix = f".{service}"
+        found = [one for one in self._all("VpcEndpoint") if one.inputs["serviceName"].endswith(suffix)]
+        assert len(found) == 1, service
+        return found[0]
 
     def _all(self, kind: str) -> list[engine.Resource]:
         return [one for one in self.resources if one.type.rpartition(":")[2] == kind]
@@ -97,6 +111,13 @@ class Policies:
         found = [one for one in self._all(kind) if one.name in names]
         assert len(found) == 1, f"{kind} {names}: {[one.name for one in self._all(kind)]}"
         return found[0]
+
+
+def _membership(principal: str) -> Context:
+    """AWS names the organization of whoever calls from one of its accounts."""
+    values = environment_values("prod")
+    ours = any(f":{account}:" in principal for account in values["accounts"].values())
+    return {"aws:PrincipalOrgID": values["organization"]["id"]} if ours else {}
 
 
 _TLS: Context = {"aws:SecureTransport": True, "s3:TlsVersion": "1.3"}

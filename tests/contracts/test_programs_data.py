@@ -19,7 +19,9 @@ EVERY_ENVIRONMENT = pytest.mark.parametrize("stack", ENVIRONMENTS)
 def test_evidence_is_locked_for_as_long_as_its_environment_says(stack: str) -> None:
     deployment = captured("platform", stack)
     evidence = only(deployment, "Bucket", "evidence-bucket")
-    default = only(deployment, "BucketObjectLockConfiguration").inputs["rule"]["defaultRetention"]
+    default = only(deployment, "BucketObjectLockConfiguration", "evidence-object-lock").inputs["rule"][
+        "defaultRetention"
+    ]
 
     assert evidence.inputs["objectLockEnabled"] is True
     assert evidence.retain_on_delete

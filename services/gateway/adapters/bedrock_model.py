@@ -56,10 +56,10 @@ class BedrockModel:
         admitted = grounded.governed.admitted
         stream = admitted.submission.stream
         act = "converse-stream" if stream else "converse"
-        url = f"{self._signed.endpoint}/model/{quote(admitted.model.upstream_model, safe='')}/{act}"
+        version = admitted.model.upstream_for(admitted.registration.workload)
+        url = f"{self._signed.endpoint}/model/{quote(version, safe='')}/{act}"
         body = msgspec.json.encode(request_body(grounded, stream=stream))
         headers = await self._signed.headers(url, body, {"content-type": "application/json"})
-        version = admitted.model.upstream_model
         async with self._upstream.post(url, body, headers) as response:
             if not stream:
                 for event in _whole(await whole_body(response), version):
