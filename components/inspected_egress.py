@@ -233,9 +233,8 @@ class InspectedEgress(Component):
 
 def endpoint_in(subnet_id: pulumi.Input[str], firewall: aws.networkfirewall.Firewall) -> pulumi.Output[str]:
     """The firewall's endpoint in one subnet, hence in its zone: AWS lists them in any order."""
-    return pulumi.Output.all(subnet_id=subnet_id, statuses=firewall.firewall_statuses).apply(
-        lambda known: _chosen(known["subnet_id"], known["statuses"])
-    )
+    known = pulumi.Output.from_input(subnet_id)
+    return firewall.firewall_statuses.apply(lambda statuses: known.apply(lambda one: _chosen(one, statuses)))
 
 
 def _chosen(subnet_id: str, statuses: Sequence[aws.networkfirewall.outputs.FirewallFirewallStatus]) -> str:

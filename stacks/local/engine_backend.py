@@ -15,7 +15,7 @@ from pulumi import _types
 
 from stacks.local import schema
 from stacks.local.engine_graph import UNKNOWN, Json
-from stacks.local.engine_shapes import aws_shape
+from stacks.local.engine_shapes import aws_shape, aws_structure
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
@@ -154,7 +154,7 @@ def invented_outputs(resource: Checked, identifier: str) -> dict[str, Json]:
     for key, annotation in schema.output_types(resource.type).items():
         if key in outputs or (key in accepted and key not in computed_inputs):
             continue
-        shaped = aws_shape(
+        shaped: Json = aws_structure(resource.type, key, resource.inputs) or aws_shape(
             resource.type,
             key,
             urn=resource.urn,

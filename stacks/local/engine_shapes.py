@@ -10,6 +10,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Final
 
+from stacks.local.engine_graph import Json
+
 _SHAPES: Final[Mapping[tuple[str, str], str]] = {
     ("aws:bedrock/guardrail:Guardrail", "guardrailArn"): "arn:aws:bedrock:{region}:{account}:guardrail/{short}",
     ("aws:bedrock/guardrail:Guardrail", "guardrailId"): "{short}",
@@ -38,3 +40,26 @@ def aws_shape(token: str, key: str, *, urn: str, identifier: str, region: str, a
         return None
     short = hashlib.sha256(urn.encode()).hexdigest()[:12]
     return shape.format(region=region, account=account, id=identifier, short=short, SHORT=short.upper())
+
+
+def aws_structure(token: str, key: str, inputs: Mapping[str, Json]) -> Json:
+    """An output whose parts follow from the inputs, or None: what programs look something up in."""
+    if (token, key) == ("aws:networkfirewall/firewall:Firewall", "firewallStatuses"):
+        return [{"syncStates": _firewall_endpoints(inputs), "transitGatewayAttachmentSyncStates": []}]
+    return None
+
+
+def _firewall_endpoints(inputs: Mapping[str, Json]) -> list[Json]:
+    """One endpoint a subnet. The last comes first: AWS promises no order, so nobody may rely on one."""
+    subnets = [mapping["subnetId"] for mapping in inputs.get("subnetMappings") or []]
+    return [
+        {
+            "availabilityZone": f"the zone of {subnet}",
+            "attachments": [{"subnetId": subnet, "endpointId": f"vpce-{_short(subnet)}"}],
+        }
+        for subnet in reversed(subnets)
+    ]
+
+
+def _short(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:17]
