@@ -75,7 +75,7 @@ class KubernetesCluster(Component):
         self, name: str, args: KubernetesClusterArgs, role: aws.iam.Role, permissions: pulumi.Resource
     ) -> aws.eks.Cluster:
         return aws.eks.Cluster(
-            f"{name}-cluster",
+            name,
             name=args["cluster_name"],
             version=PINNED.version,
             role_arn=role.arn,

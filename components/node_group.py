@@ -96,7 +96,7 @@ class NodeGroup(Component):
 
     def _nodes(self, name: str, args: NodeGroupArgs, template: aws.ec2.LaunchTemplate) -> aws.eks.NodeGroup:
         return aws.eks.NodeGroup(
-            f"{name}-nodes",
+            f"{name}-group",
             cluster_name=args["cluster"].name,
             node_group_name=args["group_name"],
             node_role_arn=args["role_arn"],
@@ -117,7 +117,7 @@ class NodeGroup(Component):
     def _gpu_nodes(self, name: str, args: NodeGroupArgs, template: aws.ec2.LaunchTemplate) -> aws.eks.NodeGroup:
         block = args["gpu_capacity"] is GpuCapacity.CAPACITY_BLOCK
         return aws.eks.NodeGroup(
-            f"{name}-nodes",
+            f"{name}-group",
             cluster_name=args["cluster"].name,
             node_group_name=args["group_name"],
             node_role_arn=args["role_arn"],

@@ -77,7 +77,6 @@ def issuing_permissions(authority_arn: str) -> str:
             [
                 "acm-pca:DescribeCertificateAuthority",
                 "acm-pca:GetCertificate",
-                "acm-pca:GetCertificateAuthorityCertificate",
             ],
             authority_arn,
         ),

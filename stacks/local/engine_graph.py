@@ -52,6 +52,7 @@ class Resource:
     ignore_changes: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     region: str = ""
+    deleted_with: str = ""
 
 
 @dataclass(frozen=True)

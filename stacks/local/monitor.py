@@ -238,6 +238,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             secrets=tuple(secret_paths(wire.object)),
             ignore_changes=tuple(wire.ignoreChanges),
             aliases=tuple(alias.urn or alias.spec.name for alias in wire.aliases),
+            deleted_with=wire.deletedWith,
         )
 
     def RegisterResourceOutputs(

@@ -81,7 +81,7 @@ def deploy_self_hosting(
         return None
     cluster = _cluster(environment, foundation, settings, placement)
     authority = PrivateAuthority(
-        "model-authority",
+        "model-certificates",
         {"common_name": f"{foundation.names.prefix} models", "organization": environment.owner},
         placement.lasting(),
     )
