@@ -26,6 +26,7 @@ from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.openai_model import OpenAIModel
 from services.gateway.adapters.prompt_hash import derive
 from services.gateway.adapters.registrations import S3Registrations, Source
+from services.gateway.adapters.sagemaker_model import SageMakerModel
 from services.gateway.adapters.tls import aws_session
 from services.gateway.adapters.upstream import Upstream
 from services.gateway.detectors.credentials import CredentialDetector
@@ -128,6 +129,8 @@ def _backends(settings: Settings, upstream: Upstream, aws: boto3.Session) -> dic
     backends: dict[str, Model] = {"openai": OpenAIModel(upstream)}
     if any(offer.backend == "bedrock" for offer in settings.models):
         backends["bedrock"] = BedrockModel(upstream, SignedRequests(aws, "bedrock-runtime", "bedrock"))
+    if any(offer.backend == "sagemaker" for offer in settings.models):
+        backends["sagemaker"] = SageMakerModel(upstream, SignedRequests(aws, "sagemaker-runtime", "sagemaker"))
     return backends
 
 

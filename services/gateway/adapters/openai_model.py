@@ -29,10 +29,10 @@ class OpenAIModel:
         stream = admitted.submission.stream
         url = f"{admitted.model.base_url}/chat/completions"
         headers = {"content-type": "application/json", "x-request-id": admitted.submission.request_id}
-        async with self._upstream.post(url, _body(grounded, stream=stream), headers) as response:
+        async with self._upstream.post(url, request_body(grounded, stream=stream), headers) as response:
             # Servers that do not stream answer with one JSON body even when asked to stream.
             if stream and response.content_type == "text/event-stream":
-                reader = _StreamReader()
+                reader = StreamReader()
                 async for chunk in chunks_of(response):
                     for text in reader.feed(chunk):
                         yield TextDelta(text)
@@ -42,14 +42,14 @@ class OpenAIModel:
                 for event in reader.finish():
                     yield event
             else:
-                for event in _whole(await whole_body(response)):
+                for event in whole_answer(await whole_body(response)):
                     yield event
 
 
 # --- out ------------------------------------------------------------------------------------------------------
 
 
-def _body(grounded: Grounded, *, stream: bool) -> bytes:
+def request_body(grounded: Grounded, *, stream: bool) -> bytes:
     admitted = grounded.governed.admitted
     wanted = admitted.submission.parameters
     body: dict[str, object] = {
@@ -149,7 +149,7 @@ def _read(data: bytes) -> _Reply:
     return reply
 
 
-def _whole(data: bytes) -> list[Event]:
+def whole_answer(data: bytes) -> list[Event]:
     reply = _read(data)
     if not reply.choices or reply.choices[0].message is None:
         raise upstream_failed("the response holds no choice")
@@ -160,7 +160,7 @@ def _whole(data: bytes) -> list[Event]:
     return [*events, Finish(_reason(choice.finish_reason), _usage(reply.usage), _version(reply.model))]
 
 
-class _StreamReader:
+class StreamReader:
     """Server-sent events into text, tool calls and a finish."""
 
     def __init__(self) -> None:

@@ -1,0 +1,180 @@
+"""SageMaker against a small server that speaks its event stream: OpenAI's bodies out, OpenAI's stream back."""
+
+from __future__ import annotations
+
+import json
+import struct
+from binascii import crc32
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from services.gateway.adapters.aws_clients import SignedRequests
+from services.gateway.adapters.sagemaker_model import SageMakerModel
+from services.gateway.adapters.tls import aws_session
+from services.gateway.adapters.upstream import Upstream
+from services.gateway.exchange import Denied, Event, Finish, Grounded, TextDelta, Tool, ToolCallReady, Usage
+from tests.services.gateway.fakes import WEATHER, offer
+from tests.services.gateway.issuer import running
+from tests.services.gateway.prompts import admitted_prompt, grounded_prompt
+
+NAME = "llm-pipelines-prod-assistant"
+OFFER = offer("assistant", backend="sagemaker", upstream_model=NAME)
+
+
+def frame(payload: bytes, event: str = "PayloadPart", kind: str = "event") -> bytes:
+    """One message of application/vnd.amazon.eventstream, written by hand."""
+    name = ":event-type" if kind == "event" else ":exception-type"
+    headers = b"".join(
+        struct.pack(">B", len(key)) + key.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
+        for key, value in ((":message-type", kind), (name, event))
+    )
+    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
+    message = prelude + struct.pack(">I", crc32(prelude)) + headers + payload
+    return message + struct.pack(">I", crc32(message))
+
+
+def line(**reply: Any) -> bytes:
+    return b"data: " + json.dumps({"model": "served", "choices": [], **reply}).encode() + b"\n\n"
+
+
+TEXT = (
+    line(choices=[{"delta": {"content": "Thirty "}}])
+    + line(choices=[{"delta": {"content": "days."}, "finish_reason": "stop"}])
+    + line(usage={"prompt_tokens": 9, "completion_tokens": 3})
+    + b"data: [DONE]\n\n"
+)
+CALL = {"index": 0, "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
+TOOL = line(choices=[{"delta": {"tool_calls": [CALL]}, "finish_reason": "tool_calls"}]) + b"data: [DONE]\n\n"
+EXPECTED = [TextDelta("Thirty "), TextDelta("days."), Finish("stop", Usage(9, 3), "served")]
+
+
+@dataclass
+class Endpoint:
+    """Answers with what it was given; keeps what it was asked."""
+
+    status: int = 200
+    content_type: str = "application/vnd.amazon.eventstream"
+    pieces: Sequence[bytes] = (frame(TEXT),)
+    answer: dict[str, Any] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+
+    async def any(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append((request.raw_path, await request.json(), dict(request.headers)))
+        if self.status != 200:
+            return web.json_response({"Message": "quotes the prompt"}, status=self.status)
+        if not request.raw_path.endswith("response-stream"):
+            return web.json_response(self.answer)
+        response = web.StreamResponse(headers={"content-type": self.content_type})
+        await response.prepare(request)
+        for piece in self.pieces:
+            await response.write(piece)
+        return response
+
+
+@pytest.fixture
+async def endpoint(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
+    server = Endpoint()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.any)
+    async with running(app) as url:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        yield server
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    client = Upstream()
+    await client.start()
+    yield client
+    await client.close()
+
+
+def prompt(*, stream: bool = True, **more: Any) -> Grounded:
+    return grounded_prompt(admitted_prompt(stream=stream, model=OFFER), **more)
+
+
+async def asked(upstream: Upstream, grounded: Grounded) -> list[Event]:
+    signed = SignedRequests(aws_session("eu-west-1"), "sagemaker-runtime", "sagemaker")
+    return [event async for event in SageMakerModel(upstream, signed).generate(grounded)]
+
+
+async def test_a_stream_becomes_events(endpoint: Endpoint, upstream: Upstream) -> None:
+    assert await asked(upstream, prompt()) == EXPECTED
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(inner=st.integers(1, len(TEXT) - 1), outer=st.integers(1, len(frame(TEXT)) - 1))
+async def test_parts_and_frames_may_be_cut_anywhere(
+    endpoint: Endpoint, upstream: Upstream, inner: int, outer: int
+) -> None:
+    frames = frame(TEXT[:inner]) + frame(TEXT[inner:])
+    endpoint.pieces = (frames[:outer], frames[outer:])
+
+    assert await asked(upstream, prompt()) == EXPECTED
+
+
+async def test_a_whole_answer_becomes_events(endpoint: Endpoint, upstream: Upstream) -> None:
+    endpoint.answer = {
+        "model": "served",
+        "choices": [{"message": {"content": "Thirty days."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3},
+    }
+
+    assert await asked(upstream, prompt(stream=False)) == [
+        TextDelta("Thirty days."),
+        Finish("stop", Usage(9, 3), "served"),
+    ]
+
+
+async def test_a_tool_call_comes_whole(endpoint: Endpoint, upstream: Upstream) -> None:
+    endpoint.pieces = (frame(TOOL),)
+
+    events = await asked(upstream, prompt(tools=(Tool("weather", "", WEATHER),)))
+
+    assert isinstance(events[0], ToolCallReady)
+    assert (events[0].call.name, events[0].call.arguments) == ("weather", '{"city":"Oslo"}')
+
+
+@pytest.mark.parametrize(("stream", "act"), [(True, "invocations-response-stream"), (False, "invocations")])
+async def test_every_request_is_signed_bounded_and_goes_to_its_own_endpoint(
+    endpoint: Endpoint, upstream: Upstream, stream: bool, act: str
+) -> None:
+    endpoint.answer = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
+    grounded = prompt(stream=stream)
+
+    await asked(upstream, grounded)
+
+    [(path, body, headers)] = endpoint.asked
+    assert path == f"/endpoints/{NAME}/{act}"
+    assert "/eu-west-1/sagemaker/aws4_request" in headers["Authorization"]
+    assert body["max_tokens"] == grounded.governed.admitted.lease.output_tokens
+
+
+BREAKS: dict[str, dict[str, Any]] = {
+    "an exception in the stream": {"pieces": (frame(b"{}", "ModelStreamError", "exception"),)},
+    "a part of another kind": {"pieces": (frame(TEXT, "Unknown"),)},
+    "a stream that ends early": {"pieces": (frame(TEXT[:40]),)},
+    "a broken frame": {"pieces": (b"\x00" * 64,)},
+    "another content type": {"content_type": "text/plain"},
+    "a refusal of SageMaker": {"status": 424},
+}
+
+
+@pytest.mark.parametrize("what", BREAKS)
+async def test_what_breaks_is_502_without_sagemakers_words(what: str, endpoint: Endpoint, upstream: Upstream) -> None:
+    for name, value in BREAKS[what].items():
+        setattr(endpoint, name, value)
+
+    with pytest.raises(Denied) as refusal:
+        await asked(upstream, prompt())
+
+    assert refusal.value.status == 502
+    assert "quotes" not in str(refusal.value.public)
