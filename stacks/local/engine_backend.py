@@ -189,11 +189,19 @@ def _invented_scalar(key: str, wanted: Any, resource: Checked, identifier: str) 
     if key == "region":
         return resource.scope.region
     if key.lower().endswith("arn"):
-        arn = invented_arn(resource, identifier)
-        return arn if key == "arn" else f"{arn}/{key}"
+        return _invented_arn_of_part(key, resource, identifier)
     if key == "keyId" or key == "name":
         return identifier
     return resource.scope.account if key in ("ownerId", "accountId", "registryId") else f"{identifier}.{key}"
+
+
+def _invented_arn_of_part(key: str, resource: Checked, identifier: str) -> str:
+    """An ARN inside an output, such as the secret that a database cluster made."""
+    arn, scope = invented_arn(resource, identifier), resource.scope
+    shaped = aws_shape(
+        resource.type, key, urn=resource.urn, identifier=identifier, region=scope.region, account=scope.account
+    )
+    return shaped or (arn if key == "arn" else f"{arn}/{key}")
 
 
 def fact(token: str, scope: Scope) -> Mapping[str, Json] | None:
