@@ -13,6 +13,10 @@ from typing import Final
 from stacks.local.engine_graph import Json
 
 _SHAPES: Final[Mapping[tuple[str, str], str]] = {
+    (
+        "aws:acmpca/certificateAuthority:CertificateAuthority",
+        "arn",
+    ): "arn:aws:acm-pca:{region}:{account}:certificate-authority/{short}",
     ("aws:bedrock/guardrail:Guardrail", "guardrailArn"): "arn:aws:bedrock:{region}:{account}:guardrail/{short}",
     ("aws:bedrock/guardrail:Guardrail", "guardrailId"): "{short}",
     ("aws:bedrock/guardrailVersion:GuardrailVersion", "version"): "1",
@@ -26,6 +30,11 @@ _SHAPES: Final[Mapping[tuple[str, str], str]] = {
         "arn",
     ): "arn:aws:elasticache:{region}:{account}:serverlesscache:{id}",
     ("aws:elasticache/user:User", "arn"): "arn:aws:elasticache:{region}:{account}:user:{id}",
+    # A part of masterUserSecrets: RDS names the secret that it makes.
+    (
+        "aws:rds/cluster:Cluster",
+        "secretArn",
+    ): "arn:aws:secretsmanager:{region}:{account}:secret:rds!cluster-{short}",
     ("aws:rds/cluster:Cluster", "arn"): "arn:aws:rds:{region}:{account}:cluster:{id}",
     ("aws:rds/cluster:Cluster", "clusterResourceId"): "cluster-{SHORT}",
     ("aws:sns/topic:Topic", "arn"): "arn:aws:sns:{region}:{account}:{id}",
