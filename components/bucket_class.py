@@ -23,6 +23,8 @@ class BucketClass(StrEnum):
     REGISTRATIONS = "registrations"
     DOCUMENTS = "documents"
     MODELS = "models"
+    QUARANTINE = "quarantine"
+    DATA_SETS = "data-sets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +45,7 @@ TREATMENTS: dict[BucketClass, Treatment] = {
     BucketClass.ACCESS_LOGS: Treatment(own_key=False, locked=False, expires=True, replicated=True),
     BucketClass.REGISTRATIONS: Treatment(own_key=True, locked=False, expires=False, replicated=False),
     BucketClass.DOCUMENTS: Treatment(own_key=True, locked=False, expires=False, replicated=False),
+    BucketClass.QUARANTINE: Treatment(own_key=True, locked=False, expires=True, replicated=False),
+    BucketClass.DATA_SETS: Treatment(own_key=True, locked=False, expires=False, replicated=False),
     BucketClass.MODELS: Treatment(own_key=True, locked=True, expires=False, replicated=False),
 }

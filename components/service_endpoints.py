@@ -192,7 +192,7 @@ def _own_account(account_id: str, row: ServiceEndpoint, features: Collection[Whe
     return document(*statements)
 
 
-def s3_endpoint_policy(account_id: str, region: str) -> str:
+def s3_endpoint_policy(account_id: str, region: str, also: Sequence[Statement] = ()) -> str:
     """Our buckets for our principals, and the bucket of AWS that image layers are fetched from.
 
     That bucket belongs to AWS, so a condition on the resource's account would stop every image.
@@ -219,6 +219,7 @@ def s3_endpoint_policy(account_id: str, region: str) -> str:
             principal=ANYONE,
             when={"StringEquals": {"aws:PrincipalAccount": account_id}},
         ),
+        *also,
     )
 
 

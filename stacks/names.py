@@ -11,6 +11,10 @@ import re
 from dataclasses import dataclass
 
 PROJECT = "llm-pipelines"
+# Buckets that AWS writes to under its own key only, and that hand everything on to evidence.
+REPLICATED_LOGS = ("load-balancer-logs", "access-logs")
+# The way of data sets downward: quarantine and release in production, what arrived in staging.
+QUARANTINE, RELEASE, DATA_SETS = "redaction", "release", "datasets"
 # A role's name is the endpoint's with "-endpoint" behind it, and holds 64.
 ENDPOINT_NAME_CHARS_MAX = 55
 
@@ -110,14 +114,28 @@ class Names:
         return self.named("import-dataset")
 
     @property
+    def release_pattern(self) -> str:
+        """ARN of production's release bucket for those who may not know production's account."""
+        return self.arn_of_bucket(f"{PROJECT}-prod-{RELEASE}-*")
+
+    @property
     def trail(self) -> str:
         """Bucket and key policies name the trail before it exists."""
         return self.named("trail")
 
     @property
+    def evidence_alarms(self) -> str:
+        """The topic, and the first part of the name of each rule that publishes to it."""
+        return self.named("evidence-alarms")
+
+    def replication_role(self, bucket: str) -> str:
+        """The only role that copies this bucket's new objects into evidence."""
+        return self.named(f"replicate-{bucket}")
+
+    @property
     def log_groups(self) -> tuple[str, ...]:
         """Every log group under the logs key."""
-        tasks = ("gateway", "gateway-ingest", "gateway-migrate")
+        tasks = ("gateway", "gateway-ingest", "gateway-migrate", "trail")
         return (*(self.log_group(task) for task in tasks), self.database_log_group, self.model_cluster_log_group)
 
     @property

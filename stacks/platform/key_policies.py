@@ -19,8 +19,11 @@ from components.key_policy import (
 )
 from components.policy_document import Statement, document
 from stacks.environment import Environment, EnvironmentName
-from stacks.names import Names
+from stacks.names import DATA_SETS, QUARANTINE, RELEASE, REPLICATED_LOGS, Names
 from stacks.platform.purposes import Purpose, purposes
+
+COPY = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
+WRITE = ("kms:Decrypt", "kms:GenerateDataKey")
 
 Uses = Mapping[Purpose, tuple[Statement, ...]]
 
@@ -29,7 +32,7 @@ def key_policies(environment: Environment, names: Names) -> dict[Purpose, str]:
     """The policy document of every key that this environment has."""
     place = Place(environment.account_id, environment.region)
     administered = administration(place, environment.break_glass_role)
-    uses = {**_storage(place), **_of_logs(place, names), **_of_models(environment, place, names)}
+    uses = {**_storage(place), **_of_logs(environment, place, names), **_of_models(environment, place, names)}
     uses |= {**_of_registrations(environment, place, names), **_of_audit(place, names)}
     uses |= {**_of_own_models(environment, place, names), **_of_redaction(environment, place, names)}
     return {purpose: document(*administered, *uses[purpose]) for purpose in purposes(environment)}
@@ -45,14 +48,17 @@ def _storage(place: Place) -> Uses:
     }
 
 
-def _of_logs(place: Place, names: Names) -> Uses:
+def _of_logs(environment: Environment, place: Place, names: Names) -> Uses:
     logs = f"arn:aws:logs:{place.region}:{place.account_id}:*"
+    writers, copiers = names.audit_writers, [names.replication_role(bucket) for bucket in REPLICATED_LOGS]
     return {
         Purpose.LOGS: (use_by_log_groups(place, names.log_groups),),
         Purpose.EVIDENCE: (
             use_by_delivery("DeliverLogs", place, "delivery.logs.amazonaws.com", logs),
             *use_by_trail(place, names.trail),
-            use_by_roles("AuditHeads", place, names.audit_writers, ["kms:Decrypt", "kms:GenerateDataKey"], via=["s3"]),
+            use_by_roles("AuditHeads", place, writers, ["kms:Decrypt", "kms:GenerateDataKey"], via=["s3"]),
+            use_by_roles("Replicate", place, copiers, ["kms:Encrypt", "kms:GenerateDataKey"], via=["s3"]),
+            use_by_roles("Investigate", place, [environment.break_glass_role], ["kms:Decrypt"], via=["s3"]),
         ),
         Purpose.NOTIFICATIONS: (use_by_notifications(place),),
     }
@@ -64,6 +70,8 @@ def _of_models(environment: Environment, place: Place, names: Names) -> Uses:
         Purpose.CONTENT: (
             use_by_log_groups(place, [names.log_group("model-invocations")]),
             use_by_delivery("DeliverInvocations", place, "bedrock.amazonaws.com", bedrock),
+            use_by_roles("Replicate", place, [names.replication_role("content")], COPY, via=["s3"]),
+            *_redacted(environment, place, names),
             use_by_roles("Investigate", place, [environment.break_glass_role], ["kms:Decrypt"], via=["s3"]),
         ),
         Purpose.GUARDRAIL: (
@@ -71,6 +79,13 @@ def _of_models(environment: Environment, place: Place, names: Names) -> Uses:
             use_by_roles("ApplyGuardrail", place, [names.serve_role], ["kms:Decrypt"], via=["bedrock"]),
         ),
     }
+
+
+def _redacted(environment: Environment, place: Place, names: Names) -> tuple[Statement, ...]:
+    """In production a job makes data sets of content; nowhere else does anybody but an investigator open it."""
+    if environment.name is not EnvironmentName.PROD:
+        return ()
+    return (use_by_roles("Redact", place, [names.redact_role], ["kms:Decrypt"], via=["s3"]),)
 
 
 def _of_own_models(environment: Environment, place: Place, names: Names) -> Uses:
@@ -123,12 +138,36 @@ def _of_audit(place: Place, names: Names) -> Uses:
 
 def _of_redaction(environment: Environment, place: Place, names: Names) -> Uses:
     """Production redacts and releases, staging receives: each its own key, and tokens are made above only."""
-    released = environment.name is EnvironmentName.PROD
-    bucket = names.bucket_arn("release" if released else "redacted")
     mac = {"kms:MacAlgorithm": "HMAC_SHA_256"}
+    data_sets = (
+        _released(environment, place, names) if environment.name is EnvironmentName.PROD else _taken_in(place, names)
+    )
     return {
-        Purpose.REDACTION: (use_in_bucket("DataSets", place, bucket, ["kms:Decrypt", "kms:GenerateDataKey"]),),
+        Purpose.REDACTION: data_sets,
         Purpose.REDACTION_MAC: (
             use_by_roles("MakeTokens", place, [names.redact_role], ["kms:GenerateMac"], equals=mac),
         ),
     }
+
+
+def _released(environment: Environment, place: Place, names: Names) -> tuple[Statement, ...]:
+    """The job opens quarantine only, and staging's reader, the one principal of another account, release only."""
+    quarantine, release = names.bucket_arn(QUARANTINE), names.bucket_arn(RELEASE)
+    approver = [str(environment.redaction_approver_role)]
+    staging = EnvironmentName.STAGING
+    below = Names(staging.value, environment.accounts[staging], environment.region)
+    reader = Place(below.account_id, place.region)
+    return (
+        use_in_bucket("WriteQuarantine", place, quarantine, WRITE, [names.redact_role]),
+        use_in_bucket("Review", place, quarantine, ["kms:Decrypt"], approver),
+        use_in_bucket("Release", place, release, WRITE, approver),
+        use_in_bucket("ReadReleased", reader, release, ["kms:Decrypt"], [below.import_role]),
+    )
+
+
+def _taken_in(place: Place, names: Names) -> tuple[Statement, ...]:
+    data_sets = names.bucket_arn(DATA_SETS)
+    return (
+        use_in_bucket("StoreDataSets", place, data_sets, WRITE, [names.import_role]),
+        use_in_bucket("ReadDataSets", place, data_sets, ["kms:Decrypt"]),
+    )

@@ -16,7 +16,10 @@ from components.flow_log import FlowLog
 from components.hub_attachment import HubAttachment, HubRoute
 from components.inspected_egress import AppSubnet, InspectedEgress
 from components.log_archive import LogArchive
+from components.network_adoption import Adoption
+from components.policy_document import Statement
 from components.private_network import PrivateNetwork
+from components.redacted_datasets import import_endpoint_statements
 from components.s3_endpoint import S3Endpoint
 from components.segmentation import (
     BASE_SEGMENTS,
@@ -26,8 +29,10 @@ from components.segmentation import (
     Segmentation,
 )
 from components.service_endpoints import ServiceEndpoints, When, endpoint_policies, s3_endpoint_policy
-from stacks.environment import Environment
+from stacks.environment import Environment, EnvironmentName
 from stacks.environment.network import ExistingNetwork as Adopted
+from stacks.environment.network import Network as NetworkSection
+from stacks.names import DATA_SETS, Names
 from stacks.placement import Placement
 
 DATABASE_PORTS = (5432, 6379)
@@ -89,16 +94,17 @@ def _own(environment: Environment, placement: Placement) -> PrivateNetwork:
 
 def _adopted(environment: Environment, existing: Adopted, placement: Placement) -> ExistingNetwork:
     """A VPC of another team, which then owns its routes, ACLs, hub attachment and encryption control too."""
-    return ExistingNetwork(
-        "network",
-        {
-            "vpc_id": existing.vpc_id,
-            "cidr": environment.network.cidr,
-            "zones": environment.network.zones,
-            "subnet_ids": {Tier(tier): ids for tier, ids in existing.subnet_ids.items()},
-            "route_table_ids": {Tier(tier): table for tier, table in existing.route_table_ids.items()},
-        },
-        placement.replaceable(),
+    return ExistingNetwork("network", {"adoption": adoption(environment.network, existing)}, placement.replaceable())
+
+
+def adoption(network: NetworkSection, existing: Adopted) -> Adoption:
+    """The sections of an environment as the component wants them."""
+    return Adoption(
+        vpc_id=existing.vpc_id,
+        cidr=network.cidr,
+        zones=network.zones,
+        subnet_ids={Tier(tier): ids for tier, ids in existing.subnet_ids.items()},
+        route_table_ids={Tier(tier): table for tier, table in existing.route_table_ids.items()},
     )
 
 
@@ -137,9 +143,23 @@ def _s3_endpoint(environment: Environment, network: Vpc, placement: Placement) -
             "region": environment.region,
             "vpc_id": network.vpc_id,
             "route_table_ids": tables,
-            "policy": s3_endpoint_policy(environment.account_id, environment.region),
+            "policy": s3_endpoint_policy(environment.account_id, environment.region, _data_sets(environment)),
         },
         placement.replaceable(),
+    )
+
+
+def _data_sets(environment: Environment) -> tuple[Statement, ...]:
+    """Staging takes released data sets in: the only bucket of another account that any network of ours reaches."""
+    if environment.name is not EnvironmentName.STAGING:
+        return ()
+    names = Names(environment.name.value, environment.account_id, environment.region)
+    return import_endpoint_statements(
+        environment.account_id,
+        environment.organization.id,
+        names.release_pattern,
+        names.import_role,
+        names.bucket_arn(DATA_SETS),
     )
 
 
@@ -214,7 +234,7 @@ def _egress(
             "vpc_id": network.vpc_id,
             "cidr": environment.network.cidr,
             "zones": environment.network.zones,
-            "domains": environment.egress_domains,
+            "hosts": environment.egress_domains,
             "app_subnets": _app_subnets(environment, network),
             "key_arn": key_arn,
             "log_bucket_name": log_archive.evidence.name,

@@ -8,6 +8,7 @@ import pulumi
 
 from stacks.environment import Environment
 from stacks.placement import Placement
+from stacks.platform.datasets import deploy_datasets
 from stacks.platform.foundation import Foundation
 from stacks.platform.gateway import Gateway, deploy_gateway
 from stacks.platform.models import deploy_models
@@ -32,4 +33,5 @@ def deploy_serving(environment: Environment, foundation: Foundation, placement: 
     self_hosted = deploy_self_hosting(environment, foundation, weights, placement)
     authority: pulumi.Input[str] = self_hosted.private_ca_certificate if self_hosted else ""
     gateway = deploy_gateway(environment, foundation, models, stores, authority, placement)
+    deploy_datasets(environment, foundation, placement)
     return Serving(gateway, self_hosted)
