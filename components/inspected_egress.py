@@ -12,7 +12,6 @@ https://docs.aws.amazon.com/network-firewall/latest/developerguide/stateful-rule
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
@@ -21,18 +20,10 @@ import pulumi_aws as aws
 
 from components.address_plan import Tier, WayOut, WayOutSubnet, plan_way_out, tier_cidr
 from components.component import Component
+from components.egress_hosts import RULE_CAPACITY, EgressError, refuse_open_hosts
 from components.network_acl import ANYWHERE, EPHEMERAL, HTTPS, Rule, entries
 
-# Cannot be changed later: room for ten times the hosts anybody has asked for.
-RULE_CAPACITY = 300
-HOSTS_MAX = RULE_CAPACITY // 3
 LOG_TYPES = ("ALERT", "FLOW")
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_HOST = re.compile(rf"({_LABEL}\.)+[a-z]{{2,63}}")
-
-
-class EgressError(ValueError):
-    """The way out would be wider than named hosts. The message says what is allowed."""
 
 
 class AppSubnet(TypedDict):
@@ -46,7 +37,7 @@ class InspectedEgressArgs(TypedDict):
     vpc_id: pulumi.Input[str]
     cidr: str
     zones: Sequence[str]
-    domains: Sequence[str]
+    hosts: Sequence[str]
     app_subnets: Mapping[str, AppSubnet]
     """By zone. They alone get a default route."""
     key_arn: pulumi.Input[str]
@@ -62,7 +53,7 @@ class InspectedEgress(Component):
 
     def __init__(self, name: str, args: InspectedEgressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
-        refuse_open_domains(args["domains"])
+        refuse_open_hosts(args["hosts"])
         planned = plan_way_out(args["cidr"], args["zones"])
         self._subnets = {subnet.name: self._subnet(subnet, args["vpc_id"]) for subnet in planned}
         self._tables = {subnet.name: self._table(subnet, args["vpc_id"]) for subnet in planned}
@@ -185,7 +176,7 @@ class InspectedEgress(Component):
                     "rules_source_list": {
                         "generated_rules_type": "ALLOWLIST",
                         "target_types": ["TLS_SNI"],
-                        "targets": sorted(args["domains"]),
+                        "targets": sorted(args["hosts"]),
                     }
                 },
                 "stateful_rule_options": {"rule_order": "STRICT_ORDER"},
@@ -248,18 +239,6 @@ def _chosen(subnet_id: str, statuses: Sequence[aws.networkfirewall.outputs.Firew
         if attachment.subnet_id == subnet_id and attachment.endpoint_id:
             return attachment.endpoint_id
     raise EgressError(f"the firewall has no endpoint in subnet {subnet_id}: its zone would be without a way out")
-
-
-def refuse_open_domains(domains: Sequence[str]) -> None:
-    """Exact host names only: with a wildcard, whoever owns a name under it would be reached too."""
-    wrong = [domain for domain in domains if not _HOST.fullmatch(domain)]
-    if wrong:
-        raise EgressError(
-            f"hosts of public models must be full names such as api.example.com, without wildcards, addresses or "
-            f"bare top-level domains (got {wrong})"
-        )
-    if not 1 <= len(set(domains)) == len(domains) <= HOSTS_MAX:
-        raise EgressError(f"hosts of public models must be 1 to {HOSTS_MAX} different ones (got {len(domains)})")
 
 
 def _encryption(key_arn: pulumi.Input[str]) -> aws.networkfirewall.FirewallEncryptionConfigurationArgsDict:

@@ -7,7 +7,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from components.address_plan import plan_way_out
 from components.cross_region_inference import UnlistedProfile, destinations
+from components.egress_hosts import refuse_open_hosts
 from stacks.classification import TREATMENTS, Boundary, DataClass, Residency, strictest
 from stacks.environment.models import OpenAIModel
 from stacks.environment.name import EnvironmentName
@@ -42,6 +44,19 @@ def _reachable(environment: Environment) -> None:
     for cidr in (*network.client_cidrs, *network.issuer_cidrs):
         if own.overlaps(ipaddress.IPv4Network(cidr)):
             raise ValueError(f"network.client_cidrs and issuer_cidrs must not overlap network.cidr (got {cidr!r})")
+
+
+def _ways_out_are_named(environment: Environment) -> None:
+    """A way to the internet leads to named hosts, and only out of a network that is ours to route."""
+    if not environment.egress_domains:
+        return
+    refuse_open_hosts(environment.egress_domains)
+    plan_way_out(environment.network.cidr, environment.network.zones)
+    if environment.network.existing:
+        raise ValueError(
+            "models with boundary public_api must not be offered with network.existing: the way out of a VPC belongs "
+            f"to its owner (got {list(environment.egress_domains)})"
+        )
 
 
 def _locked_as_long_as_promised(environment: Environment) -> None:
@@ -266,6 +281,7 @@ CHECKS: tuple[Callable[[Environment], None], ...] = (
     _own_account_only,
     _zones_in_region,
     _reachable,
+    _ways_out_are_named,
     _locked_as_long_as_promised,
     _content_as_short_as_demanded,
     _protected_where_it_counts,

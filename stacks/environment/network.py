@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, field_validator
+from pydantic import AfterValidator, field_validator, model_validator
 
+from components.address_plan import Tier
+from components.network_adoption import Adoption, refuse_incomplete
 from stacks.configuration import Section, text_like
 from stacks.environment.fields import PrivateNetworkCidr, TransitGatewayId
 
@@ -68,3 +70,22 @@ class Network(Section):
         if not 2 <= len(set(value)) == len(value) <= ZONES_MAX:
             raise ValueError(f"must be 2 to {ZONES_MAX} different availability zones (got {list(value)})")
         return value
+
+    @property
+    def adoption(self) -> Adoption | None:
+        """The VPC of another team with the ids of everything in it; None where the VPC is our own."""
+        if self.existing is None:
+            return None
+        return Adoption(
+            vpc_id=self.existing.vpc_id,
+            cidr=self.cidr,
+            zones=self.zones,
+            subnet_ids={Tier(tier): ids for tier, ids in self.existing.subnet_ids.items()},
+            route_table_ids={Tier(tier): table for tier, table in self.existing.route_table_ids.items()},
+        )
+
+    @model_validator(mode="after")
+    def _adoptable(self) -> Self:
+        if self.adoption:
+            refuse_incomplete(self.adoption)
+        return self

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pulumi.provider.experimental.provider import Provider
 
-from stacks.local.engine_backend import Checked, Invented, Scope
+from stacks.local.engine_backend import Checked, Function, Invented, Scope
 from stacks.local.engine_graph import UNKNOWN, Deployment, EngineError, Finding, Json, Resource
 from stacks.local.engine_packs import Pack, Packs, opened
 from stacks.local.engine_program import Transport, abandoned_coroutines, failure_line, run_program
@@ -34,15 +34,17 @@ def run(
     provider: Provider | None = None,
     packs: Sequence[Pack] = (),
     references: Mapping[str, Mapping[str, Json]] | None = None,
+    answers: Mapping[str, Function] | None = None,
     transport: Transport = "in process",
 ) -> Deployment:
     """Runs the program in folder `program` for `stack`; raises EngineError when it is refused.
 
-    Without a provider every output is invented from the schema (in a preview: unknown). With one, a
-    mandatory violation of a pack ends the run before that resource is created.
+    Without a provider every output is invented from the schema (in a preview: unknown), and `answers` are what
+    functions say of things that exist already. With one, a mandatory violation of a pack ends the run before
+    that resource is created.
     """
     project = load_project(program, stack, config or {})
-    backend = ProviderBackend(provider, preview=preview) if provider else Invented(preview=preview)
+    backend = ProviderBackend(provider, preview=preview) if provider else Invented(preview=preview, answers=answers)
     stops = provider is not None and not preview
     with opened(packs, project, preview=preview, stop_at_mandatory=stops) as judge:
         monitor = Monitor(project, backend, judge, references or {}, preview=preview)

@@ -30,8 +30,6 @@ from components.segmentation import (
 )
 from components.service_endpoints import ServiceEndpoints, When, endpoint_policies, s3_endpoint_policy
 from stacks.environment import Environment, EnvironmentName
-from stacks.environment.network import ExistingNetwork as Adopted
-from stacks.environment.network import Network as NetworkSection
 from stacks.names import DATA_SETS, Names
 from stacks.placement import Placement
 
@@ -67,8 +65,8 @@ def deploy_network(
     placement: Placement,
 ) -> Network:
     """The walls first, then the doors in them. `egress_key_arn`: where there is a way out, the firewall's key."""
-    adopted = environment.network.existing
-    network = _adopted(environment, adopted, placement) if adopted else _own(environment, placement)
+    adoption = environment.network.adoption
+    network = _adopted(adoption, placement) if adoption else _own(environment, placement)
     _flow_log(network, log_archive, placement)
     s3 = _s3_endpoint(environment, network, placement)
     segmentation = _segmentation(environment, network, s3, placement)
@@ -92,20 +90,9 @@ def _own(environment: Environment, placement: Placement) -> PrivateNetwork:
     )
 
 
-def _adopted(environment: Environment, existing: Adopted, placement: Placement) -> ExistingNetwork:
+def _adopted(adoption: Adoption, placement: Placement) -> ExistingNetwork:
     """A VPC of another team, which then owns its routes, ACLs, hub attachment and encryption control too."""
-    return ExistingNetwork("network", {"adoption": adoption(environment.network, existing)}, placement.replaceable())
-
-
-def adoption(network: NetworkSection, existing: Adopted) -> Adoption:
-    """The sections of an environment as the component wants them."""
-    return Adoption(
-        vpc_id=existing.vpc_id,
-        cidr=network.cidr,
-        zones=network.zones,
-        subnet_ids={Tier(tier): ids for tier, ids in existing.subnet_ids.items()},
-        route_table_ids={Tier(tier): table for tier, table in existing.route_table_ids.items()},
-    )
+    return ExistingNetwork("network", {"adoption": adoption}, placement.replaceable())
 
 
 def _ways(

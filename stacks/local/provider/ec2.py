@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -510,6 +510,7 @@ def _read_flow_log(aws: Aws, identifier: str, inputs: Inputs) -> Outputs | None:
         trafficType=log["TrafficType"],
         logDestinationType=log["LogDestinationType"],
         logDestination=log.get("LogDestination"),
+        logFormat=log.get("LogFormat"),
         maxAggregationInterval=log.get("MaxAggregationInterval"),
         tagsAll=tag_map(log.get("Tags")),
     )
@@ -518,6 +519,77 @@ def _read_flow_log(aws: Aws, identifier: str, inputs: Inputs) -> Outputs | None:
 def _delete_flow_log(aws: Aws, identifier: str, inputs: Inputs) -> None:
     aws.client("ec2").delete_flow_logs(FlowLogIds=[identifier])
 
+
+# --- what programs ask of a network that exists already
+
+
+def _vpc(aws: Aws, arguments: Inputs) -> Outputs:
+    found = _read_vpc(aws, arguments["id"], arguments)
+    if found is None:
+        raise LookupError(f"there is no VPC {arguments['id']}")
+    return {"id": arguments["id"], **found}
+
+
+def _subnet(aws: Aws, arguments: Inputs) -> Outputs:
+    found = _read_subnet(aws, arguments["id"], arguments)
+    if found is None:
+        raise LookupError(f"there is no subnet {arguments['id']}")
+    return {"id": arguments["id"], **found}
+
+
+def _table(aws: Aws, arguments: Inputs) -> Outputs:
+    """With the route within the VPC, as AWS shows it; whoever asks has to know it."""
+    identifier = arguments["routeTableId"]
+    tables = _described(lambda: aws.client("ec2").describe_route_tables(RouteTableIds=[identifier])["RouteTables"])
+    if not tables:
+        raise LookupError(f"there is no route table {identifier}")
+    table = tables[0]
+    return {
+        "id": identifier,
+        "routeTableId": identifier,
+        "vpcId": table["VpcId"],
+        "routes": [_existing_route(route) for route in table["Routes"]],
+        "associations": [
+            {
+                "main": bool(one.get("Main")),
+                "routeTableAssociationId": one["RouteTableAssociationId"],
+                "routeTableId": identifier,
+                "subnetId": one.get("SubnetId", ""),
+                "gatewayId": one.get("GatewayId", ""),
+            }
+            for one in table["Associations"]
+        ],
+    }
+
+
+_ROUTE_KEYS = {
+    "cidrBlock": "DestinationCidrBlock",
+    "ipv6CidrBlock": "DestinationIpv6CidrBlock",
+    "destinationPrefixListId": "DestinationPrefixListId",
+    "carrierGatewayId": "CarrierGatewayId",
+    "coreNetworkArn": "CoreNetworkArn",
+    "egressOnlyGatewayId": "EgressOnlyInternetGatewayId",
+    "gatewayId": "GatewayId",
+    "instanceId": "InstanceId",
+    "localGatewayId": "LocalGatewayId",
+    "natGatewayId": "NatGatewayId",
+    "networkInterfaceId": "NetworkInterfaceId",
+    "odbNetworkArn": "OdbNetworkArn",
+    "transitGatewayId": "TransitGatewayId",
+    "vpcEndpointId": "VpcEndpointId",
+    "vpcPeeringConnectionId": "VpcPeeringConnectionId",
+}
+
+
+def _existing_route(route: Inputs) -> Outputs:
+    return {key: route.get(name) or "" for key, name in _ROUTE_KEYS.items()}
+
+
+FUNCTIONS: dict[str, Callable[[Aws, Inputs], Outputs]] = {
+    "aws:ec2/getVpc:getVpc": _vpc,
+    "aws:ec2/getSubnet:getSubnet": _subnet,
+    "aws:ec2/getRouteTable:getRouteTable": _table,
+}
 
 KINDS = {
     "aws:ec2/vpc:Vpc": Kind(_create_vpc, _read_vpc, _delete_vpc),

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from stacks.local.engine_backend import Checked, Scope, fact, invented_arn, invented_id, invented_outputs
 from stacks.local.engine_graph import Json
 from stacks.local.engine_shapes import aws_shape
-from stacks.local.provider import containers
+from stacks.local.provider import containers, ec2
 from stacks.local.provider.aws_calls import Aws, Endpoint
 from stacks.local.provider.kinds import Kind, refuse_differences
 from stacks.local.provider.parts_of import Parts
@@ -125,8 +125,10 @@ class MotoProvider(RecordingProvider):
                 raise
             kind.delete(self._aws_as(self._break_glass_role, self._aws.region), identifier, state)
 
-    def answered(self, token: str) -> Mapping[str, Json] | None:
-        """Account and zones from the AWS API; what follows from the region alone, from the region."""
+    def answered(self, token: str, arguments: Mapping[str, Json]) -> Mapping[str, Json] | None:
+        """Account, zones and networks from the AWS API; what follows from the region alone, from the region."""
+        if token in ec2.FUNCTIONS:
+            return ec2.FUNCTIONS[token](self._aws, arguments)
         facts = fact(token, self.scope)
         if token.endswith(":getCallerIdentity"):
             identity = self._aws.client("sts").get_caller_identity()

@@ -49,7 +49,7 @@ class RecordingProvider(api.Provider):
     def deleted(self, token: str, identifier: str, state: dict[str, Json]) -> None:
         """Nothing was created."""
 
-    def answered(self, token: str) -> Mapping[str, Json] | None:
+    def answered(self, token: str, arguments: Mapping[str, Json]) -> Mapping[str, Json] | None:
         return fact(token, self.scope)
 
     # --- Pulumi's provider interface
@@ -111,7 +111,7 @@ class RecordingProvider(api.Provider):
         self.deleted(_token(request.type), request.resource_id, _plain(request.properties))
 
     async def invoke(self, request: api.InvokeRequest) -> api.InvokeResponse:
-        answer = self.answered(request.tok)
+        answer = self.answered(request.tok, _plain(request.args))
         if answer is None:
             raise NotImplementedError(f"the provider does not answer {request.tok}")
         return api.InvokeResponse({key: _wire(value) for key, value in answer.items()})

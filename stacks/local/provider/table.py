@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from stacks.local.provider import (
+    account,
     acm,
     applicationautoscaling,
     bedrock,
+    cloudtrail,
     ec2,
     ecr,
     ecs,
     elasticache,
     elbv2,
+    events,
     iam,
     kms,
     logs,
@@ -19,19 +22,23 @@ from stacks.local.provider import (
     route53,
     s3,
     secretsmanager,
+    sns,
     sqs,
 )
 from stacks.local.provider.kinds import Kind
 
 MODELLED: dict[str, Kind] = {
+    **account.KINDS,
     **acm.KINDS,
     **applicationautoscaling.KINDS,
     **bedrock.KINDS,
+    **cloudtrail.KINDS,
     **ec2.KINDS,
     **ecr.KINDS,
     **ecs.KINDS,
     **elasticache.KINDS,
     **elbv2.KINDS,
+    **events.KINDS,
     **iam.KINDS,
     **kms.KINDS,
     **logs.KINDS,
@@ -40,6 +47,7 @@ MODELLED: dict[str, Kind] = {
     **route53.KINDS,
     **s3.KINDS,
     **secretsmanager.KINDS,
+    **sns.KINDS,
     **sqs.KINDS,
 }
 
@@ -49,11 +57,18 @@ BACKED: dict[str, Kind] = dict(elasticache.BACKED_KINDS)
 # Neither moto nor a part can hold these: id and ARN are invented, other outputs stay unknown. Each with
 # the outputs that name the resource, and why nobody models it.
 RECORDED: dict[str, tuple[tuple[str, ...], str]] = {
+    "aws:accessanalyzer/analyzer:Analyzer": (("arn",), "moto has no Access Analyzer"),
     "aws:bedrock/guardrail:Guardrail": (("guardrailId", "guardrailArn"), "moto has no guardrails"),
     "aws:bedrock/guardrailVersion:GuardrailVersion": (("version",), "moto has no guardrails"),
     "aws:bedrock/inferenceProfile:InferenceProfile": (("arn",), "moto has no inference profiles"),
     "aws:cloudcontrol/resource:Resource": (("properties",), "moto has no Cloud Control API"),
+    "aws:ebs/defaultKmsKey:DefaultKmsKey": ((), "moto takes a default key and cannot say which"),
+    "aws:ebs/snapshotBlockPublicAccess:SnapshotBlockPublicAccess": ((), "moto has no such setting"),
+    "aws:ec2/imageBlockPublicAccess:ImageBlockPublicAccess": ((), "moto has no such setting"),
+    "aws:ec2/instanceMetadataDefaults:InstanceMetadataDefaults": ((), "moto has no such setting"),
+    "aws:ec2/serialConsoleAccess:SerialConsoleAccess": ((), "moto has no such setting"),
     "aws:ec2/vpcBlockPublicAccessOptions:VpcBlockPublicAccessOptions": ((), "moto has no such setting"),
+    "aws:ec2/vpcEncryptionControl:VpcEncryptionControl": ((), "moto has no encryption controls"),
     "aws:elasticache/serverlessCache:ServerlessCache": (("arn",), "moto has no serverless caches"),
     "aws:elasticache/userGroup:UserGroup": (("arn",), "moto has no user groups"),
     "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": (("ownerId",), "moto has no DNS firewall"),
