@@ -71,6 +71,6 @@ def admission_policy(registry: str) -> Manifest:
 
 
 def image_pattern(registry: str) -> str:
-    """RE2, as CEL reads it; a dot as a class, since a backslash would be read twice."""
+    """RE2, as CEL reads it; a dot as a class, since a backslash would be read twice. A tag may stand beside the digest."""
     host = registry.replace(".", "[.]")
-    return f"^{host}/[a-z0-9][a-z0-9._/-]*@sha256:[0-9a-f]{{64}}$"
+    return f"^{host}/[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?@sha256:[0-9a-f]{{64}}$"

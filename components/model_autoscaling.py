@@ -72,7 +72,7 @@ class ModelAutoscalingArgs(TypedDict):
     deployment: str
     served_name: str
     version: str
-    scaling: Scaling
+    scaling: pulumi.Input[Scaling]
 
 
 class ModelAutoscaling(Component):
@@ -85,7 +85,9 @@ class ModelAutoscaling(Component):
             api_version="keda.sh/v1alpha1",
             kind="ScaledObject",
             metadata=metadata(args["deployment"], Room.MODELS),
-            spec=scaled_object(args["deployment"], args["served_name"], args["version"], args["scaling"]),
+            spec=pulumi.Output.from_input(args["scaling"]).apply(
+                lambda scaling: scaled_object(args["deployment"], args["served_name"], args["version"], scaling)
+            ),
             opts=self.child(),
         )
         self.register_outputs({})
@@ -114,9 +116,11 @@ def triggers(served_name: str, version: str, scaling: Scaling) -> list[Manifest]
     of = f'model_name="{served_name}",version="{version}"'
     waiting = f"sum(vllm:num_requests_waiting{{{of}}})"
     seconds = f"sum by (le) (rate(vllm:e2e_request_latency_seconds_bucket{{{of}}}[2m]))"
+    # Without requests the quantile is not a number, which no threshold can be compared with.
+    p95 = f"(histogram_quantile(0.95, {seconds}) > 0) or vector(0)"
     return [
         _asked("queue", waiting, str(scaling.waiting_per_replica), "AverageValue"),
-        _asked("latency-p95", f"histogram_quantile(0.95, {seconds})", str(scaling.p95_s), "Value"),
+        _asked("latency-p95", p95, str(scaling.p95_s), "Value"),
         *_expected(scaling.forecast),
     ]
 

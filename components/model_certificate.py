@@ -23,7 +23,7 @@ ISSUER_GROUP, ISSUER_KIND, ISSUER_NAME = "awspca.cert-manager.io", "AWSPCACluste
 class ModelCertificateArgs(TypedDict):
     authority_arn: pulumi.Input[str]
     region: str
-    host_name: str
+    host_name: pulumi.Input[str]
     secret_name: str
 
 
@@ -47,7 +47,9 @@ class ModelCertificate(Component):
             api_version="cert-manager.io/v1",
             kind="Certificate",
             metadata=metadata("model-proxy", Room.MODELS),
-            spec=certificate(args["host_name"], args["secret_name"]),
+            spec=pulumi.Output.from_input(args["host_name"]).apply(
+                lambda host_name: certificate(host_name, args["secret_name"])
+            ),
             opts=self.child(depends_on=[issuer]),
         )
         self.register_outputs({})

@@ -34,7 +34,7 @@ class ModelEntrance(Component):
 
 
 def entrance(selector: Mapping[str, str]) -> Manifest:
-    """`spec` of the service. Only nodes with a ready pod answer, and pods see who calls, not another node."""
+    """`spec` of the service: every node passes on to a ready pod wherever it is, in the address of the node."""
     port = {
         "name": "https",
         "protocol": "TCP",
@@ -42,4 +42,4 @@ def entrance(selector: Mapping[str, str]) -> Manifest:
         "targetPort": Port.MODEL_PROXY,
         "nodePort": NODE_PORT,
     }
-    return {"type": "NodePort", "externalTrafficPolicy": "Local", "selector": dict(selector), "ports": [port]}
+    return {"type": "NodePort", "externalTrafficPolicy": "Cluster", "selector": dict(selector), "ports": [port]}

@@ -32,8 +32,10 @@ from components.model_server_arguments import (
 from components.pod_hardening import container_security, pod_security, resources, scratch, variables
 
 CERTIFICATE_PATH = "/run/certificate"
-# The load balancer needs two failed checks, ten seconds apart, to leave a node out.
-LEAVE_S = 30
+# Whose signature counts comes with the deployment, never from the bucket of the weights.
+SIGNER_PATH, SIGNER_FILE, SIGNER = "/run/weights-signer", "public-key.pem", "weights-signer"
+# Until every node has heard that the pod takes no new connections.
+LEAVE_S = 15
 PROBE_PERIOD_S = 10
 # Answers may take until the server's own time-out; then the proxy closes what is left.
 PROXY_MARGIN_S = 10
@@ -53,8 +55,9 @@ class Weights:
     prefix: str
     manifest_version_id: str
     manifest_sha256: str
-    signing_key: str
-    """The public key of whoever admitted the weights, as PEM."""
+    source: str
+    """Organization and name of the model, as its manifest has them."""
+    revision: str
     size_gib: int
 
 
@@ -190,7 +193,7 @@ def _fetch(version: ModelVersion) -> Manifest:
         "prefix": weights.prefix,
         "manifest-version": weights.manifest_version_id,
         "manifest-sha256": weights.manifest_sha256,
-        "directory": WEIGHTS_PATH,
+        "bundle": WEIGHTS_PATH,
     }
     return _contained(
         "fetch-weights",
@@ -204,13 +207,20 @@ def _fetch(version: ModelVersion) -> Manifest:
 
 def _verify(version: ModelVersion) -> Manifest:
     """Before anything reads the weights, every byte is compared with the signed manifest."""
+    weights = version.weights
+    expected = {
+        "bundle": WEIGHTS_PATH,
+        "public-key": f"{SIGNER_PATH}/{SIGNER_FILE}",
+        "manifest-sha256": weights.manifest_sha256,
+        "model": weights.source,
+        "revision": weights.revision,
+    }
     return _contained(
         "verify-weights",
         version.images.weights,
-        args=["verify", f"--directory={WEIGHTS_PATH}", f"--manifest-sha256={version.weights.manifest_sha256}"],
-        env=variables({"MODEL_WEIGHTS_SIGNING_KEY": version.weights.signing_key}),
+        args=["verify", *(f"--{flag}={value}" for flag, value in expected.items())],
         resources=resources("2", "2Gi"),
-        volumeMounts=[_mount("weights", WEIGHTS_PATH, read_only=True)],
+        volumeMounts=[_mount("weights", WEIGHTS_PATH, read_only=True), _mount("signer", SIGNER_PATH, read_only=True)],
     )
 
 
@@ -307,5 +317,6 @@ def _volumes(version: ModelVersion, certificate_secret: str) -> list[Manifest]:
         scratch("scratch", "2Gi"),
         scratch("shared-memory", "8Gi", in_memory=True),
         scratch("key", "1Mi", in_memory=True),
+        {"name": "signer", "configMap": {"name": SIGNER}},
         {"name": "certificate", "secret": {"secretName": certificate_secret, "defaultMode": 0o440}},
     ]

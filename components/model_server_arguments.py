@@ -52,6 +52,8 @@ class Serving:
     context_tokens_max: int
     sequences_max: int
     shutdown_s: int
+    prefix_cache: bool
+    """Shared beginnings are computed once; how long an answer takes then tells what others asked."""
     tool_parser: str = ""
 
 
@@ -75,7 +77,7 @@ def arguments(serving: Serving) -> list[str]:
         f"--shutdown-timeout={serving.shutdown_s}",
         # Media are not offered; if a request asks for one all the same, no host is allowed.
         "--allowed-media-domains=invalid",
-        "--enable-prefix-caching",
+        "--enable-prefix-caching" if serving.prefix_cache else "--no-enable-prefix-caching",
         "--disable-fastapi-docs",
         *_tools(serving.tool_parser),
     ]

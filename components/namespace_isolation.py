@@ -1,12 +1,11 @@
-"""A namespace that starts with nothing: restricted pods, no connection either way, bounded resources.
+"""A namespace before anything is in it: restricted pods, bounded numbers, limits for whoever names none.
 
-Network policies do nothing where the network add-on does not enforce them; the platform program turns that on,
-in strict mode (https://docs.aws.amazon.com/eks/latest/userguide/cni-network-policy.html).
+https://kubernetes.io/docs/concepts/security/pod-security-admission/
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
@@ -16,7 +15,6 @@ import pulumi_kubernetes as kubernetes
 from components.cluster_layout import ADDON_ROOMS, OWN_IMAGES, Room
 from components.component import Component
 from components.manifest import Manifest, metadata
-from components.network_allowance import Allowance, nothing
 
 
 class PodSecurity(StrEnum):
@@ -31,7 +29,6 @@ class NamespaceIsolationArgs(TypedDict):
     kubernetes_version: str
     """The minor version whose standard holds: a later one may add demands that nobody has tried."""
     pod_security: PodSecurity
-    allowances: Sequence[Allowance]
     quota: Mapping[str, str]
     container_limits: NotRequired[Mapping[str, str]]
 
@@ -45,9 +42,8 @@ class NamespaceIsolation(Component):
         super().__init__(name, opts)
         room = args["room"]
         made = self._namespace(room, namespace_labels(args["pod_security"], args["kubernetes_version"]))
-        # By the name and not by an output: a policy belongs to a namespace that already exists or to none.
+        # By the name and not by an output: a quota belongs to a namespace that already exists or to none.
         inside = self.child(depends_on=[made])
-        network_policies(room, args["allowances"], inside)
         self._quota(room, args["quota"], inside)
         self._limits(room, args.get("container_limits", {"cpu": "500m", "memory": "512Mi"}), inside)
         self.namespace = made.metadata.apply(lambda given: str(given.name))
@@ -83,15 +79,3 @@ def namespace_labels(standard: PodSecurity, kubernetes_version: str) -> dict[str
     modes = ("enforce", "audit", "warn")
     levels = {f"{prefix}/{mode}": standard.value for mode in modes}
     return levels | {f"{prefix}/{mode}-version": f"v{kubernetes_version}" for mode in modes}
-
-
-def network_policies(room: Room, allowances: Sequence[Allowance], opts: pulumi.ResourceOptions) -> None:
-    """Nothing, and then each allowance; also for namespaces that others make."""
-    named = {"deny-all": nothing(), **{allowance.name: allowance.specification() for allowance in allowances}}
-    for name, specification in named.items():
-        kubernetes.networking.v1.NetworkPolicy(
-            f"{room.value}-{name}",
-            metadata=metadata(name, room),
-            spec=specification,
-            opts=opts,
-        )
