@@ -32,7 +32,7 @@ class PrivateBucketArgs(TypedDict):
     key_arn: NotRequired[pulumi.Input[str]]
     retention_days: NotRequired[pulumi.Input[int]]
     object_lock: NotRequired[ObjectLock]
-    access_log_bucket: NotRequired[pulumi.Input[str]]
+    access_logs: NotRequired[PrivateBucket]
 
 
 class PrivateBucket(Component):
@@ -65,8 +65,8 @@ class PrivateBucket(Component):
             self._lock(name, bucket, args)
         if treatment.expires:
             self._expire(name, bucket, args)
-        if "access_log_bucket" in args:
-            self._log(name, bucket, args["access_log_bucket"])
+        if "access_logs" in args:
+            self._log(name, bucket, args["access_logs"])
         self.name = bucket.bucket
         self.arn = bucket.arn
         self.register_outputs({"name": self.name, "arn": self.arn})
@@ -136,12 +136,12 @@ class PrivateBucket(Component):
             opts=self.child(depends_on=[self.versioned]),
         )
 
-    def _log(self, name: str, bucket: aws.s3.Bucket, target: pulumi.Input[str]) -> None:
+    def _log(self, name: str, bucket: aws.s3.Bucket, target: PrivateBucket) -> None:
         """Who read and wrote, as S3 itself saw it: a second witness beside CloudTrail."""
         aws.s3.BucketLogging(
             f"{name}-access-log",
             bucket=bucket.id,
-            target_bucket=target,
+            target_bucket=target.name,
             target_prefix=f"{name}/",
-            opts=self.child(depends_on=[self.ready]),
+            opts=self.child(depends_on=[self.ready, target.ready]),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.address_plan import Tier
-from components.bucket_policy import encrypted_with, protection, written_by
+from components.bucket_policy import encrypted_with, protection, within_organization, written_by
 from components.data_key import DataKey
 from components.log_archive import LogArchive
 from components.policy_document import document
@@ -17,6 +17,7 @@ from components.segmentation import Segment
 from stacks.environment import Environment
 from stacks.names import Names
 from stacks.placement import Placement
+from stacks.platform.account import deploy_account
 from stacks.platform.evidence import Evidence, deploy_evidence
 from stacks.platform.keys import Purpose, deploy_keys
 from stacks.platform.network import Network, deploy_network
@@ -58,15 +59,16 @@ def deploy_foundation(environment: Environment, placement: Placement) -> Foundat
     """Keys first, then where logs go, then the network that logs there."""
     names = Names(environment.name.value, environment.account_id, environment.region)
     keys = deploy_keys(environment, names, placement)
-    evidence = deploy_evidence(environment, names, keys[Purpose.EVIDENCE].arn, placement)
+    evidence = deploy_evidence(environment, names, keys, placement)
+    deploy_account(environment, names, keys, placement)
     egress_key_arn = keys[Purpose.EGRESS].arn if environment.egress_domains else None
     network = deploy_network(environment, evidence.archive, egress_key_arn, placement)
-    registrations = _registrations(environment, names, keys[Purpose.REGISTRATION].arn, placement)
+    registrations = _registrations(environment, names, keys[Purpose.REGISTRATION].arn, evidence.archive, placement)
     return Foundation(names, keys, evidence, registrations, network)
 
 
 def _registrations(
-    environment: Environment, names: Names, key_arn: pulumi.Output[str], placement: Placement
+    environment: Environment, names: Names, key_arn: pulumi.Output[str], archive: LogArchive, placement: Placement
 ) -> PrivateBucket:
     return PrivateBucket(
         "registrations",
@@ -75,6 +77,7 @@ def _registrations(
             "bucket_class": BucketClass.REGISTRATIONS,
             "key_arn": key_arn,
             "policy": key_arn.apply(lambda arn: registration_bucket_policy(environment, names, arn)),
+            "access_logs": archive.access_logs,
         },
         placement.lasting(),
     )
@@ -99,6 +102,12 @@ def registration_bucket_policy(environment: Environment, names: Names, key_arn: 
             environment.account_id,
             deployer_role=environment.deployer_role,
             break_glass_role=environment.break_glass_role,
+        ),
+        within_organization(
+            bucket,
+            environment.account_id,
+            environment.organization.id,
+            [environment.deployer_role, environment.break_glass_role],
         ),
         *encrypted_with(bucket, key_arn),
         written_by("OnlyDeployersWrite", [f"{bucket}/*"], environment.account_id, deployers),

@@ -46,7 +46,7 @@ DESCRIPTIONS = {
     Purpose.NOTIFICATIONS: "Alarms to people: topics and the queues behind them",
     Purpose.AUDIT_SIGNING: "Signs heads of the audit chain",
     Purpose.AUDIT_MAC: "Keyed hashes of prompts in audit records",
-    Purpose.EBS: "Volumes of cluster nodes",
+    Purpose.EBS: "Volumes of cluster nodes, and of whatever else starts in the account",
     Purpose.CLUSTER_SECRETS: "Secrets inside the Kubernetes cluster",
     Purpose.MODELS: "Model weights and their signed manifests",
     Purpose.SAGEMAKER: "Volumes of SageMaker endpoints",
@@ -71,7 +71,8 @@ def _sagemaker(environment: Environment) -> bool:
 
 # A purpose that is not listed is needed everywhere.
 CONDITIONS: dict[Purpose, Callable[[Environment], bool]] = {
-    Purpose.EBS: _self_hosted,
+    # Also the account's default for volumes, whoever makes one.
+    Purpose.EBS: lambda environment: _self_hosted(environment) or environment.account_singletons == "managed",
     Purpose.CLUSTER_SECRETS: _self_hosted,
     Purpose.MODELS: lambda environment: _self_hosted(environment) or _sagemaker(environment),
     Purpose.SAGEMAKER: _sagemaker,

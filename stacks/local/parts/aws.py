@@ -14,6 +14,7 @@ from stacks.local.parts.part import Launch, Part
 from stacks.local.parts.places import Places
 
 ACCOUNT_ID = "123456789012"  # moto's only account
+ORGANIZATION_ID = "o-a1b2c3d4e5"  # the organization it stands in: Pulumi.local.yaml names the same
 
 
 def part(places: Places, addresses: Addresses) -> Part:

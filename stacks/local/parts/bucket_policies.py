@@ -30,6 +30,7 @@ from moto.s3.responses import S3Response
 from moto.sts.models import sts_backends
 
 from stacks.local.iam.pattern import ContextValue
+from stacks.local.parts.aws import ORGANIZATION_ID
 from stacks.local.policy_evaluator import FULL_AWS_ACCESS, PolicyError, Request, evaluate
 
 TLS_VERSION = "local.tls_version"  # key in the WSGI environment
@@ -138,6 +139,8 @@ def is_denied(bucket: Any, action: str, resource: str, http: Any, region: str) -
     if action in _NEVER_LOCKED_OUT and caller.endswith(":root"):
         return False
     context = _context(http, role_arn, bucket.account_id, region)
+    if caller:
+        context["aws:PrincipalOrgID"] = ORGANIZATION_ID  # every caller that moto knows is of its only account
     call = Request(caller, action, resource, context, resource_account=bucket.account_id)
     try:
         # With full access of its own, only an explicit Deny in the bucket policy can refuse the caller.

@@ -205,6 +205,25 @@ def _get_logging(s3: Any, bucket: str, inputs: Inputs) -> Outputs:
     return {"targetBucket": found["TargetBucket"], "targetPrefix": found["TargetPrefix"]}
 
 
+def _put_replication(s3: Any, bucket: str, inputs: Inputs) -> None:
+    rules = []
+    for rule in inputs["rules"]:
+        spelt = {("ID" if key == "Id" else key): value for key, value in pascal(rule).items()}
+        encryption = spelt["Destination"].get("EncryptionConfiguration")
+        if encryption:
+            spelt["Destination"]["EncryptionConfiguration"] = {"ReplicaKmsKeyID": encryption["ReplicaKmsKeyId"]}
+        rules.append(spelt)
+    s3.put_bucket_replication(Bucket=bucket, ReplicationConfiguration={"Role": inputs["role"], "Rules": rules})
+
+
+def _get_replication(s3: Any, bucket: str, inputs: Inputs) -> Outputs:
+    found = s3.get_bucket_replication(Bucket=bucket)["ReplicationConfiguration"]
+    kept = [{"id": rule["ID"], "status": rule["Status"], "priority": rule["Priority"]} for rule in found["Rules"]]
+    buckets = [{"destination": {"bucket": rule["Destination"]["Bucket"]}} for rule in found["Rules"]]
+    rules = [{**one, **other} for one, other in zip(kept, buckets, strict=True)]
+    return {"role": found["Role"], "rules": rules}
+
+
 def _create_object(aws: Aws, inputs: Inputs) -> Made:
     answer = aws.client("s3").put_object(
         Bucket=inputs["bucket"],
@@ -282,6 +301,9 @@ KINDS = {
     ),
     "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration": _of_bucket(_put_lock, _get_lock),
     "aws:s3/bucketNotification:BucketNotification": _of_bucket(_put_notification, _get_notification),
+    "aws:s3/bucketReplicationConfig:BucketReplicationConfig": _of_bucket(
+        _put_replication, _get_replication, lambda s3, bucket: s3.delete_bucket_replication(Bucket=bucket)
+    ),
     "aws:s3/bucketLogging:BucketLogging": _of_bucket(_put_logging, _get_logging),
     "aws:s3/bucketObject:BucketObject": _OBJECT,
     "aws:s3/bucketObjectv2:BucketObjectv2": _OBJECT,
