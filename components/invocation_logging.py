@@ -11,7 +11,7 @@ from typing import TypedDict
 import pulumi
 import pulumi_aws as aws
 
-from components.bucket_policy import encrypted_with, protection
+from components.bucket_policy import encrypted_with, protection, within_organization
 from components.component import Component
 from components.policy_document import allow, assume_role_policy, document, service
 from components.private_bucket import BucketClass, PrivateBucket
@@ -28,12 +28,16 @@ class InvocationLoggingArgs(TypedDict):
     log_group_arn: pulumi.Input[str]
     key_arn: pulumi.Input[str]
     content_days: int
+    organization_id: str
     deployer_role: str
     break_glass_role: str
+    access_logs: PrivateBucket
 
 
 class InvocationLogging(Component):
     """Bucket, role and the account's logging configuration, in the order in which AWS checks them."""
+
+    bucket: PrivateBucket
 
     def __init__(self, name: str, args: InvocationLoggingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, opts)
@@ -45,6 +49,7 @@ class InvocationLogging(Component):
                 "key_arn": args["key_arn"],
                 "retention_days": args["content_days"],
                 "policy": pulumi.Output.from_input(args["key_arn"]).apply(lambda arn: content_policy(args, arn)),
+                "access_logs": args["access_logs"],
             },
             self.child(),
         )
@@ -66,6 +71,7 @@ class InvocationLogging(Component):
             # Bedrock tries both destinations when the configuration is put.
             opts=self.child(depends_on=[bucket.ready, permissions]),
         )
+        self.bucket = bucket
         self.register_outputs({"bucketArn": bucket.arn})
 
     def _role(self, name: str, args: InvocationLoggingArgs) -> tuple[aws.iam.Role, aws.iam.RolePolicy]:
@@ -103,6 +109,9 @@ def content_policy(args: InvocationLoggingArgs, key_arn: str) -> str:
             account_id,
             deployer_role=args["deployer_role"],
             break_glass_role=args["break_glass_role"],
+        ),
+        within_organization(
+            bucket, account_id, args["organization_id"], [args["deployer_role"], args["break_glass_role"]]
         ),
         *encrypted_with(bucket, key_arn),
         allow(

@@ -29,6 +29,7 @@ from components.segmentation import Segment
 from components.service_endpoints import ServiceEndpoints
 from stacks.environment import BedrockModel, Environment
 from stacks.placement import Placement
+from stacks.platform.evidence import deploy_content_evidence
 from stacks.platform.foundation import Foundation
 from stacks.platform.keys import Purpose
 from stacks.platform.managed_models import ManagedModels, deploy_managed_models
@@ -187,10 +188,11 @@ def _invocation_logging(environment: Environment, foundation: Foundation, placem
             "log_group_name": names.log_group("model-invocations"),
             "key_arn": key_arn,
             "retention_days": environment.retention.content_days,
+            "deletion_protection": environment.deletion_protection,
         },
         placement.replaceable(),
     )
-    InvocationLogging(
+    logging = InvocationLogging(
         "invocation-logging",
         {
             "account_id": environment.account_id,
@@ -201,11 +203,14 @@ def _invocation_logging(environment: Environment, foundation: Foundation, placem
             "log_group_arn": logs.arn,
             "key_arn": key_arn,
             "content_days": environment.retention.content_days,
+            "organization_id": environment.organization.id,
             "deployer_role": environment.deployer_role,
             "break_glass_role": environment.break_glass_role,
+            "access_logs": foundation.log_archive.access_logs,
         },
         placement.lasting(),
     )
+    deploy_content_evidence(environment, names, logging.bucket, key_arn, placement)
 
 
 def _model_endpoints(
