@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from stacks.local import engine
-from tests.stacks.configurations import ENVIRONMENTS, ORGANIZATION, PLATFORM, WORKLOAD
+from tests.stacks.configurations import CLUSTER, ENVIRONMENTS, ORGANIZATION, PLATFORM, WORKLOAD
 
 PROGRAMS = {"platform": PLATFORM, "document_assistant": WORKLOAD}
 TARGETS = [(program, stack) for program in PROGRAMS for stack in ENVIRONMENTS]
 # Around the environments, not in one: a single stack.
 AROUND = {"organization": ORGANIZATION}
+# Inside the cluster, where an environment has one.
+INSIDE = {"cluster": CLUSTER}
+CLUSTERS = ("staging", "prod")
 
 # Keys of inputs that hold JSON documents.
 DOCUMENTS = ("policy", "assumeRolePolicy", "containerDefinitions", "redrivePolicy")
@@ -29,7 +32,7 @@ def captured(program: str, stack: str, *, preview: bool = False) -> engine.Deplo
     with warnings.catch_warnings():
         # The SDK warns of its own older resources while its modules are loaded.
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
-        return engine.run({**PROGRAMS, **AROUND}[program], stack, preview=preview, references=references)
+        return engine.run({**PROGRAMS, **AROUND, **INSIDE}[program], stack, preview=preview, references=references)
 
 
 def of_type(deployment: engine.Deployment, kind: str) -> list[engine.Resource]:

@@ -14,6 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLATFORM = REPOSITORY / "stacks" / "platform"
 WORKLOAD = REPOSITORY / "stacks" / "workloads" / "document_assistant"
 ORGANIZATION = REPOSITORY / "stacks" / "organization"
+CLUSTER = REPOSITORY / "stacks" / "cluster"
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
 
 Values = dict[str, Any]  # Any: configuration before it is judged
@@ -32,6 +33,10 @@ def environment_values(stack: str) -> Values:
 
 def workload_values(stack: str) -> Values:
     return copy.deepcopy(_read(WORKLOAD, stack, "llm-pipelines-document-assistant:workload"))
+
+
+def cluster_values(stack: str) -> Values:
+    return copy.deepcopy(_read(CLUSTER, stack, "llm-pipelines-cluster:cluster"))
 
 
 def governance_values() -> Values:
