@@ -46,7 +46,11 @@ def test_every_rule_is_judged_once_everything_is_known(environment: str) -> None
     assert {run.mode for run in runs(environment)} == set(Mode)
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
+# The organization's program holds policies only: most rules have no subject there.
+WHOLE_ENVIRONMENTS = [one for one in ENVIRONMENTS if one.values != ("organization",)]
+
+
+@pytest.mark.parametrize("environment", WHOLE_ENVIRONMENTS)
 def test_every_rule_finds_its_subject(environment: str) -> None:
     applied = frozenset().union(*(run.applied for run in runs(environment) if run.mode is Mode.KNOWN))
     assert applied == set(RULES)
