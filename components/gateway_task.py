@@ -35,6 +35,7 @@ class GatewayTaskArgs(TypedDict):
     log_group_name: str
     log_key_arn: pulumi.Input[str]
     log_days: int
+    deletion_protection: bool
 
 
 class GatewayTask(Component):
@@ -52,6 +53,7 @@ class GatewayTask(Component):
                 "log_group_name": args["log_group_name"],
                 "key_arn": args["log_key_arn"],
                 "retention_days": args["log_days"],
+                "deletion_protection": args["deletion_protection"],
             },
             self.child(),
         )

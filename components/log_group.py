@@ -14,7 +14,7 @@ class LogGroupArgs(TypedDict):
     log_group_name: pulumi.Input[str]
     key_arn: pulumi.Input[str]
     retention_days: pulumi.Input[int]
-    deletion_protection: NotRequired[pulumi.Input[bool]]
+    deletion_protection: pulumi.Input[bool]
     kept: NotRequired[bool]
     """True where its service still writes while it is deleted, and would make the group again, unencrypted."""
 
@@ -32,7 +32,7 @@ class LogGroup(Component):
             name=args["log_group_name"],
             kms_key_id=args["key_arn"],
             retention_in_days=args["retention_days"],
-            deletion_protection_enabled=args.get("deletion_protection", False),
+            deletion_protection_enabled=args["deletion_protection"],
             opts=self.child(retain_on_delete=args.get("kept", False)),
         )
         self.name = group.name

@@ -88,6 +88,7 @@ def _tasks(
             "log_group_name": foundation.names.log_group(name),
             "log_key_arn": foundation.key_arn(Purpose.LOGS),
             "log_days": environment.retention.log_days,
+            "deletion_protection": environment.deletion_protection,
         }
 
     serve, ingest, migrate = (

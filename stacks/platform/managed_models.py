@@ -99,6 +99,7 @@ def _endpoint(
             "log_group_name": log_group_name(name),
             "key_arn": foundation.key_arn(Purpose.SAGEMAKER),
             "retention_days": environment.retention.content_days,
+            "deletion_protection": environment.deletion_protection,
         },
         placement.replaceable(),
     )

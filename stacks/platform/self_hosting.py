@@ -116,6 +116,7 @@ def _cluster(
             "log_group_name": names.model_cluster_log_group,
             "key_arn": foundation.key_arn(Purpose.LOGS),
             "retention_days": environment.retention.log_days,
+            "deletion_protection": environment.deletion_protection,
             # EKS writes to the very end, and would make the group again.
             "kept": True,
         },

@@ -39,6 +39,7 @@ def _database(environment: Environment, foundation: Foundation, placement: Place
             "log_group_name": foundation.names.database_log_group,
             "key_arn": foundation.key_arn(Purpose.LOGS),
             "retention_days": environment.retention.log_days,
+            "deletion_protection": environment.deletion_protection,
         },
         placement.replaceable(),
     )
