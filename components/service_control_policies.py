@@ -114,11 +114,15 @@ def credentials() -> str:
     )
 
 
-def model_records(administrators: Administrators) -> str:
-    """Providers keep nothing; the invocation log and the guardrails are the platform's to change."""
+def model_records(administrators: Administrators, callers: Sequence[str]) -> str:
+    """The gateway's roles alone call models; providers keep nothing; log and guardrails are the platform's to change.
+
+    Not even an administrator calls a model past the gateway: there would be a bill and no record of who asked.
+    """
     retention = ["bedrock:PutAccountDataRetention"]
     unlogged = ["PutAccountDataRetention", "CreateProject", "UpdateProject"]
     return document(
+        deny("DenyOtherCallers", INVOKE, "*", when={"ArnNotEquals": {"aws:PrincipalArn": list(callers)}}),
         deny(
             "DenyDataRetention",
             retention,

@@ -44,8 +44,13 @@ def _of_one(governance: Governance, name: EnvironmentName) -> Iterator[Organizat
         [environment.role_arn(environment.break_glass_role)],
     )
     walls = _walls(governance, name)
+    names = Names(name.value, environment.account_id, governance.region)
+    callers = (names.serve_role, names.ingest_role)
     service = {
-        "model-records": ("Providers keep nothing; guardrails and logs stay", scp.model_records(administrators)),
+        "model-records": (
+            "Only the gateway calls models; guardrails and logs stay",
+            scp.model_records(administrators, [environment.role_arn(role) for role in callers]),
+        ),
         "sharing": ("Nothing is shared on the side", scp.sharing(administrators)),
         "separation": ("No way into another environment", scp.separation(walls, administrators)),
         "creation": ("Tagged when created", scp.creation(walls, small=name is EnvironmentName.DEV)),

@@ -65,6 +65,12 @@ Row = tuple[str, str, str, Keys]
 ADMINISTRATOR = "administrator"
 DENIED: dict[str, Row] = {
     "a call past the invocation log": ("DenyMantle", "bedrock-mantle:CreateInference", "*", {}),
+    "a model called past the gateway": (
+        "DenyOtherCallers",
+        "bedrock:InvokeModel",
+        NOVA,
+        {"bedrock:InferenceProfileArn": profile("prod")},
+    ),
     "a model without a profile": ("DenyModelsWithoutProfile", "bedrock:InvokeModel", NOVA, {}),
     "a model through AWS's own profile": (
         "DenyModelsWithoutProfile",
