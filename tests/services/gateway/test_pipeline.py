@@ -9,6 +9,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.gateway.exchange import Denied, Endpoint, Event, Finish, Grounded, TextDelta, Unavailable, Usage
 from services.gateway.pipeline import Journey, drain
@@ -257,13 +259,22 @@ async def test_a_tenant_is_answered_from_its_own_documents_only() -> None:
     assert "Acme" not in system
 
 
-async def test_records_hold_no_text_of_prompt_or_answer() -> None:
+async def test_c_10_records_hold_no_text_of_prompt_or_answer() -> None:
     world = World()
     await answer(world, "My canary is heliotrope, write to zoe@example.org")
     written = repr(world.audit.records)
     for word in ("heliotrope", "zoe@example.org", "thirty"):
         assert word not in written
     assert "email_address=1" in written
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.text(alphabet="ghijklmnopqrstuvwxyz", min_size=12, max_size=40))  # no hexadecimal digit: records hold hashes
+def test_c_10_whatever_is_asked_is_in_no_record(canary: str) -> None:
+    world = World()
+    asyncio.run(answer(world, f"How many days? {canary}"))
+    assert canary in repr(world.model.prompts)
+    assert canary not in repr(world.audit.records)
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -38,7 +38,7 @@ trees = st.lists(st.binary(max_size=4), min_size=1, max_size=40).map(lambda part
 
 
 @pytest.mark.parametrize("size", range(1, 9))
-def test_roots_are_those_of_the_test_vectors(size: int) -> None:
+def test_c_9_roots_are_those_of_the_test_vectors(size: int) -> None:
     leaves = [leaf_hash(leaf) for leaf in VECTOR_LEAVES[:size]]
 
     assert root(leaves).hex() == VECTOR_ROOTS[size - 1]
@@ -48,7 +48,7 @@ def test_the_root_of_nothing_is_the_hash_of_nothing() -> None:
     assert Frontier().root() == hashlib.sha256(b"").digest()
 
 
-def test_an_inclusion_proof_is_that_of_the_test_vectors() -> None:
+def test_c_9_an_inclusion_proof_is_that_of_the_test_vectors() -> None:
     leaves = [leaf_hash(leaf) for leaf in VECTOR_LEAVES]
 
     assert [step.hex() for step in inclusion_proof(leaves, 0)] == [
@@ -86,7 +86,7 @@ def test_a_proof_of_the_wrong_length_is_refused(leaves: list[bytes], data: st.Da
 
 
 @given(trees, st.data())
-def test_a_tree_that_only_grew_is_proved_consistent(leaves: list[bytes], data: st.DataObject) -> None:
+def test_c_9_a_tree_that_only_grew_is_proved_consistent(leaves: list[bytes], data: st.DataObject) -> None:
     first = data.draw(st.integers(1, len(leaves)))
     proof = consistency_proof(leaves, first)
 

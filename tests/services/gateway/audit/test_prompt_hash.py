@@ -24,7 +24,7 @@ def chosen(aws: Aws) -> Settings:
     return settings(1, "unused", audit_mac_key_arn=aws.mac_key_arn)
 
 
-async def test_two_gateways_hash_a_prompt_alike_and_not_as_anybody_could(chosen: Settings) -> None:
+async def test_c_10_two_gateways_hash_a_prompt_alike_and_not_as_anybody_could(chosen: Settings) -> None:
     first, second = derive(chosen), derive(chosen)
     await first.start()
     await second.start()

@@ -29,7 +29,7 @@ def test_a_chain_as_it_was_written_verifies() -> None:
 
 @settings(max_examples=300)
 @given(st.data())
-def test_one_changed_character_of_any_column_of_any_record_is_found(data: st.DataObject) -> None:
+def test_c_9_one_changed_character_of_any_column_of_any_record_is_found(data: st.DataObject) -> None:
     seq = data.draw(st.integers(0, len(CHAIN.rows) - 1))
     row = CHAIN.rows[seq]
     change: Callable[[Row], Row] = data.draw(st.sampled_from([_record, _hash, _kind, _request_id]))(data)
@@ -61,14 +61,14 @@ def _request_id(_data: st.DataObject) -> Callable[[Row], Row]:
 
 
 @given(st.integers(0, 13))
-def test_a_removed_record_is_found(seq: int) -> None:
+def test_c_9_a_removed_record_is_found(seq: int) -> None:
     fault = CHAIN.first_fault(rows=[*CHAIN.rows[:seq], *CHAIN.rows[seq + 1 :]])
 
     assert fault.startswith(f"seq {seq}: is missing")
 
 
 @given(st.integers(0, 13), st.integers(0, 13))
-def test_swapped_records_are_found(first: int, second: int) -> None:
+def test_c_9_swapped_records_are_found(first: int, second: int) -> None:
     rows = list(CHAIN.rows)
     rows[first], rows[second] = moved(CHAIN.rows[second], first), moved(CHAIN.rows[first], second)
 
@@ -77,7 +77,7 @@ def test_swapped_records_are_found(first: int, second: int) -> None:
 
 
 @given(st.integers(1, 14))
-def test_a_cut_tail_is_found(kept: int) -> None:
+def test_c_9_a_cut_tail_is_found(kept: int) -> None:
     fault = CHAIN.first_fault(rows=CHAIN.rows[:kept])
 
     assert fault.startswith(f"seq {kept}: is missing, and all after it") if kept < 14 else fault == ""
@@ -144,7 +144,7 @@ def test_a_record_from_the_future_is_a_fault() -> None:
     assert fault.startswith("seq 0: is from the future")
 
 
-def test_a_head_signed_by_another_key_is_a_fault() -> None:
+def test_c_9_a_head_signed_by_another_key_is_a_fault() -> None:
     chain = Written()
     chain.append("genesis")
     chain.seal(key=SigningKey())
@@ -152,7 +152,7 @@ def test_a_head_signed_by_another_key_is_a_fault() -> None:
     assert chain.first_fault() == "seq 0: its head is not signed by the audit key"
 
 
-def test_a_forked_head_is_a_fault_even_when_the_key_signed_it() -> None:
+def test_c_9_a_forked_head_is_a_fault_even_when_the_key_signed_it() -> None:
     fork = replace(CHAIN, rows=CHAIN.rows[:4], heads=[])
     fork.append("intent", "request-fork")
 

@@ -333,7 +333,7 @@ async def test_what_was_changed_in_the_database_does_not_open(
         await texts(documents, registration, "acme")
 
 
-async def test_a_passage_moved_to_another_tenant_does_not_open(
+async def test_c_7_a_passage_moved_to_another_tenant_does_not_open(
     store: PgDocumentStore,
     documents: PgDocuments,
     registration: Registration,
@@ -354,7 +354,7 @@ async def test_a_passage_moved_to_another_tenant_does_not_open(
         await texts(documents, registration, "acme")
 
 
-async def test_when_the_key_is_gone_the_passages_are_shredded(
+async def test_c_7_when_the_key_is_gone_the_passages_are_shredded(
     store: PgDocumentStore, documents: PgDocuments, registration: Registration
 ) -> None:
     await store.replace(registration, document(), passages(LEAVE))
@@ -408,7 +408,7 @@ class _CountingKeys:
         return await self._kms.decrypt(key_arn, ciphertext, context)
 
 
-async def test_an_opened_key_is_remembered_for_a_bounded_time_and_for_its_tenant_only(key_arn: str) -> None:
+async def test_c_7_an_opened_key_is_remembered_for_a_bounded_time_and_for_its_tenant_only(key_arn: str) -> None:
     now_s, keys = 0.0, _CountingKeys()
     envelope = Envelope(keys, lambda: now_s)
     acme, globex = Scope("acme", "assistant", "local"), Scope("globex", "assistant", "local")
