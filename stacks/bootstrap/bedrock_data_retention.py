@@ -34,7 +34,7 @@ class KeptAfterAll(Exception):
 
 def regions_of(environment: Environment) -> tuple[str, ...]:
     """Where a call of this environment may run: its own region, and those that AWS may choose."""
-    regions = {environment.region}
+    regions: set[str] = {environment.region}
     regions |= {region for model in environment.bedrock_models for region in model.destination_regions}
     if environment.guardrail_tier == "STANDARD":
         regions |= set(GUARDRAIL_DESTINATIONS[guardrail_profile(environment.region)][environment.region])
