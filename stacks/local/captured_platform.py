@@ -29,6 +29,14 @@ def captured(name: str) -> engine.Deployment:
         return engine.run(_PROGRAM, name)
 
 
+def captured_cluster(name: str, platform: engine.Deployment) -> engine.Deployment | None:
+    """The inside of the model cluster on top of the platform given; None where the environment has none."""
+    folder = _PROGRAM / "stacks" / "cluster"
+    if not (folder / f"Pulumi.{name}.yaml").exists():
+        return None
+    return engine.run(folder, name, references={f"organization/{platform.project}/{name}": platform.outputs})
+
+
 def captured_workloads(name: str, platform: engine.Deployment) -> tuple[engine.Deployment, ...]:
     """Every workload that has a stack in this environment, on top of the platform given."""
     references = {f"organization/{platform.project}/{name}": platform.outputs}

@@ -19,10 +19,11 @@ from rich.console import Console
 
 from stacks.configuration import ConfigurationError
 from stacks.environment import Environment, EnvironmentName
-from stacks.local.captured_platform import captured, configured
+from stacks.local.captured_platform import captured, captured_cluster, configured
 from stacks.local.engine_graph import EngineError
 from stacks.local.reachability.drawing import drawing
 from stacks.local.reachability.network import Network
+from stacks.local.reachability.pods import pod_breaches
 from stacks.local.reachability.promises import EXPECTED_TIERS, Breach, Declared, breaches
 from stacks.local.reachability.reading import Unjudgeable, read
 from stacks.local.reachability.table import table
@@ -43,16 +44,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prove(name: str, svg: Path | None, console: Console) -> int:
-    network = read(captured(name).resources, expected=EXPECTED_TIERS)
+    platform = captured(name)
+    network = read(platform.resources, expected=EXPECTED_TIERS)
+    cluster = captured_cluster(name, platform)
+    inside = pod_breaches(cluster.resources, network) if cluster else ()
     if svg:
-        svg.write_text(drawing(network, title=f"Who can reach whom in {name}"), encoding="utf-8")
-    return report(network, declared_by(configured(name)), name, console)
+        svg.write_text(drawn(network, name), encoding="utf-8")
+    return report(network, declared_by(configured(name)), name, console, inside)
 
 
-def report(network: Network, declared: Declared, name: str, console: Console) -> int:
+def drawn(network: Network, name: str) -> str:
+    return drawing(network, title=f"Who can reach whom in {name}")
+
+
+def report(
+    network: Network, declared: Declared, name: str, console: Console, inside_cluster: Sequence[Breach] = ()
+) -> int:
     """Prints who can reach whom and what is broken; returns the exit code."""
     console.print(table(network, title=name))
-    broken = breaches(network, declared)
+    broken = (*breaches(network, declared), *inside_cluster)
     _say(broken, name, console)
     return _BROKEN if broken else _HOLDS
 
@@ -64,6 +74,7 @@ def declared_by(environment: Environment) -> Declared:
         client_cidrs=tuple(map(IPv4Network, network.client_cidrs)),
         issuer_cidrs=tuple(map(IPv4Network, network.issuer_cidrs)),
         transit_gateway=network.transit_gateway_id,
+        egress_hosts=frozenset(environment.egress_domains),
     )
 
 

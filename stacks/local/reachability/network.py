@@ -20,6 +20,7 @@ class Subnet:
     cidr: IPv4Network
     acl: str
     table: str
+    zone: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,17 @@ class Service:
 
 
 @dataclass(frozen=True)
+class Relay:
+    """What a route hands packets to and that hands them on, by the routes of its own subnet: a firewall, a NAT."""
+
+    name: str
+    subnet: str
+    inspects: bool = False
+    hosts: frozenset[str] | None = None
+    """Of a firewall: the only hosts it lets through; None: it lets anything through."""
+
+
+@dataclass(frozen=True)
 class Network:
     cidr: IPv4Network
     subnets: Mapping[str, Subnet]
@@ -91,6 +103,8 @@ class Network:
     groups: Mapping[str, Group]
     parties: tuple[Party, ...]
     services: tuple[Service, ...] = field(default=())
+    relays: Mapping[str, Relay] = field(default_factory=dict)
+    """By what a route is led over, in its words."""
 
     @property
     def tiers(self) -> tuple[str, ...]:
@@ -102,6 +116,19 @@ class Network:
         """The most specific route out of the VPC; None where nothing leads."""
         matching = [route for route in self.tables[subnet.table] if address in route.destination]
         return max(matching, key=lambda route: (route.destination.prefixlen, route.name), default=None)
+
+    def way(self, subnet: Subnet, address: IPv4Address) -> tuple[Route, ...]:
+        """The routes that lead out one after another; none where they end in between or go in a circle."""
+        taken: list[Route] = []
+        at: Subnet | None = subnet
+        while at is not None:
+            route = self.route(at, address)
+            if route is None or route in taken:
+                return ()
+            taken.append(route)
+            relay = self.relays.get(route.target)
+            at = self.subnets[relay.subnet] if relay else None
+        return tuple(taken)
 
 
 @cache

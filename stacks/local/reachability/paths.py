@@ -16,7 +16,16 @@ from functools import reduce
 from ipaddress import IPv4Address, IPv4Network
 from itertools import pairwise
 
-from stacks.local.reachability.network import PRIVATE, GroupRule, Network, Service, Subnet, admitted
+from stacks.local.reachability.network import (
+    PRIVATE,
+    GroupRule,
+    Network,
+    Relay,
+    Route,
+    Service,
+    Subnet,
+    admitted,
+)
 from stacks.local.reachability.traffic import EVERYTHING, NOTHING, TCP, Traffic
 
 INTERNET = "internet"
@@ -68,6 +77,8 @@ class Connection:
     traffic: Traffic
     hops: tuple[str, ...]
     guards: Guard = ALL_GUARDS
+    inspectors: tuple[Relay, ...] = ()
+    """The firewalls it passes, where routes are relied on."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,10 @@ def connect(network: Network, source: End, target: End, guards: Guard = ALL_GUAR
             return None
     if Guard.ACLS in guards and not _is_answered(network, source, target):
         traffic = traffic - TCP
-    return Connection(source, target, traffic, (*hops, str(target)), guards) if traffic else None
+    if not traffic:
+        return None
+    passed = inspectors(network, source, target) if Guard.ROUTES in guards else ()
+    return Connection(source, target, traffic, (*hops, str(target)), guards, passed)
 
 
 def _steps(network: Network, source: End, target: End, guards: Guard) -> Iterator[_Step]:
@@ -163,10 +177,22 @@ def _route_step(network: Network, source: End, target: End) -> _Step:
     service = target.service
     if service:
         return _Step(EVERYTHING if inside.table in service.tables else NOTHING, f"gateway endpoint of {service.name}")
-    route = network.route(inside, target.address if source.subnet else source.address)
-    if route is None:
-        return _Step(NOTHING, f"no route in the table of {inside.name}")
-    return _Step(EVERYTHING, f"route {route.name}: {route.destination} over {route.target}")
+    way = network.way(inside, target.address if source.subnet else source.address)
+    if not way:
+        return _Step(NOTHING, f"no way out by the table of {inside.name}")
+    return _Step(EVERYTHING, ", then ".join(_told(network, route) for route in way))
+
+
+def _told(network: Network, route: Route) -> str:
+    relay = network.relays.get(route.target)
+    return f"route {route.name}: {route.destination} over {relay.name if relay else route.target}"
+
+
+def inspectors(network: Network, source: End, target: End) -> tuple[Relay, ...]:
+    """The firewalls on the way out."""
+    way = network.way(source.subnet, target.address) if source.subnet and target.outside else ()
+    relays = (network.relays.get(route.target) for route in way)
+    return tuple(relay for relay in relays if relay and relay.inspects)
 
 
 def _is_answered(network: Network, source: End, target: End) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
 from typing import Any, Protocol
 
+from stacks.local.reachability.firewall import passed_hosts
 from stacks.local.reachability.network import (
     Acl,
     AclRule,
@@ -14,6 +15,7 @@ from stacks.local.reachability.network import (
     GroupRule,
     Network,
     Party,
+    Relay,
     Route,
     Service,
     Subnet,
@@ -39,9 +41,13 @@ ENDPOINT = "aws:ec2/vpcEndpoint:VpcEndpoint"
 ENDPOINT_TABLE = "aws:ec2/vpcEndpointRouteTableAssociation:VpcEndpointRouteTableAssociation"
 ATTACHMENT = "aws:ec2transitgateway/vpcAttachment:VpcAttachment"
 NAT = "aws:ec2/natGateway:NatGateway"
+FIREWALL = "aws:networkfirewall/firewall:Firewall"
+FIREWALL_POLICY = "aws:networkfirewall/firewallPolicy:FirewallPolicy"
+FIREWALL_GROUP = "aws:networkfirewall/ruleGroup:RuleGroup"
+ACCESS_EXCLUSION = "aws:ec2/vpcBlockPublicAccessExclusion:VpcBlockPublicAccessExclusion"
 
 # Resources that lie in subnets and open or accept no connection of their own.
-_NO_PARTY = {ASSOCIATION, ACL, MAIN_ACL, ACL_ASSOCIATION, ATTACHMENT, NAT}
+_NO_PARTY = {ASSOCIATION, ACL, MAIN_ACL, ACL_ASSOCIATION, ATTACHMENT, NAT, FIREWALL, ACCESS_EXCLUSION}
 # Resources through which another one names its subnets or groups.
 _LENDERS = ("SubnetGroup", "LaunchTemplate")
 _SUBNET_KEYS = {"subnetId", "subnetIds", "subnets", "vpcZoneIdentifiers"}
@@ -110,6 +116,7 @@ class _Reader:
             groups=self._groups(),
             parties=tuple(self._parties(subnets, expected)),
             services=tuple(self._services()),
+            relays=dict(self._relays()),
         )
 
     def _of(self, *types: str) -> Iterator[Captured]:
@@ -136,6 +143,7 @@ class _Reader:
                 cidr=_cidr(subnet, subnet.inputs, "cidrBlock"),
                 acl=acls.get(subnet.urn, ""),
                 table=tables.get(subnet.urn, ""),
+                zone=subnet.inputs.get("availabilityZone") or "",
             )
             for subnet in self._of(SUBNET)
         }
@@ -265,6 +273,30 @@ class _Reader:
                 listed += [link["routeTableId"] for link in links if link["vpcEndpointId"] == endpoint.id]
                 yield Service(_service_name(endpoint), frozenset(self._ids(endpoint, listed, TABLE)))
 
+    def _relays(self) -> Iterator[tuple[str, Relay]]:
+        for nat in self._of(NAT):
+            subnet = self._referred(nat, nat.inputs["subnetId"], SUBNET)
+            yield f"{_ROUTE_TARGETS['natGatewayId']} {nat.id}", Relay(f"NAT gateway {nat.name}", subnet)
+        for firewall in self._of(FIREWALL):
+            hosts = self._passed_hosts(firewall)
+            for subnet_id, endpoint_id in _endpoints(firewall):
+                subnet = self._referred(firewall, subnet_id, SUBNET)
+                relay = Relay(f"firewall {firewall.name}", subnet, inspects=True, hosts=hosts)
+                yield f"{_ROUTE_TARGETS['vpcEndpointId']} {endpoint_id}", relay
+
+    def _passed_hosts(self, firewall: Captured) -> frozenset[str] | None:
+        policy = self._by_arn(firewall, FIREWALL_POLICY, firewall.inputs["firewallPolicyArn"])
+        values = policy.inputs["firewallPolicy"]
+        references = values.get("statefulRuleGroupReferences") or ()
+        groups = [self._by_arn(policy, FIREWALL_GROUP, reference["resourceArn"]) for reference in references]
+        return passed_hosts(values, [group.inputs for group in groups])
+
+    def _by_arn(self, resource: Captured, kind: str, arn: str) -> Captured:
+        for found in self._of(kind):
+            if found.outputs.get("arn") == arn:
+                return found
+        raise Unjudgeable(f"{resource.name} names {arn!r}, which is no {kind.rpartition(':')[2]} of this graph")
+
     def _service(self, rule: Captured, prefix_list: str) -> str:
         for endpoint in self._of(ENDPOINT):
             if endpoint.outputs.get("prefixListId") == prefix_list:
@@ -305,6 +337,14 @@ def _found(values: object, keys: set[str]) -> Iterator[str]:
     elif isinstance(values, list | tuple):
         for value in values:
             yield from _found(value, keys)
+
+
+def _endpoints(firewall: Captured) -> Iterator[tuple[str, str]]:
+    """Where a firewall listens: subnet and endpoint."""
+    for status in firewall.outputs.get("firewallStatuses") or ():
+        for state in status["syncStates"]:
+            for attachment in state["attachments"]:
+                yield attachment["subnetId"], attachment["endpointId"]
 
 
 def _service_name(endpoint: Captured) -> str:
