@@ -6,7 +6,6 @@ environment's account; no environment's own configuration names another's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
@@ -15,7 +14,9 @@ from pydantic import AfterValidator, field_validator, model_validator
 from stacks.configuration import AccountId, Name, Section, load, text_like
 from stacks.environment import EnvironmentName, Region, RoleName
 from stacks.environment.fields import FoundationModel, OrganizationId
+from stacks.environment.network import VpcId
 from stacks.names import PROJECT
+from stacks.separation import foreign_environments
 
 GOVERNED = (EnvironmentName.DEV, EnvironmentName.STAGING, EnvironmentName.PROD)
 """Environments with an organizational unit; `local` is nobody's account."""
@@ -27,7 +28,6 @@ UnitId = Annotated[
         text_like(r"ou-[a-z0-9]{4,32}-[a-z0-9]{8,32}", "the id of an organizational unit: ou-ab12-1a2b3c4d")
     ),
 ]
-VpcId = Annotated[str, AfterValidator(text_like(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})", "the id of a VPC"))]
 GuardrailVersionArn = Annotated[
     str,
     AfterValidator(
@@ -146,12 +146,11 @@ class Governance(Section):
 
     @model_validator(mode="after")
     def _roles_of_their_own_environment(self) -> Self:
-        names = {name.value for name in EnvironmentName}
         for name, environment in self.environments.items():
             for role in (*environment.deployer_roles, environment.break_glass_role):
-                if foreign := names.intersection(re.split(r"[^a-z0-9]+", role.lower())) - {name.value}:
+                for foreign in foreign_environments(name.value, role):
                     raise ValueError(
                         f"environments.{name.value} must not name a role of another environment "
-                        f"(got {role!r}, which names {min(foreign)})"
+                        f"(got {role!r}, which names {foreign})"
                     )
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from components.address_plan import plan_way_out
@@ -14,6 +14,7 @@ from stacks.classification import TREATMENTS, Boundary, DataClass, Residency, st
 from stacks.environment.models import OpenAIModel
 from stacks.environment.name import EnvironmentName
 from stacks.environment.retention import LockMode
+from stacks.separation import foreign_environments, texts
 
 if TYPE_CHECKING:
     from stacks.environment.environment import Environment
@@ -256,25 +257,13 @@ def _released_from_prod_only(environment: Environment) -> None:
 def _own_account_only(environment: Environment) -> None:
     """No value but `accounts` may name another environment, nor any account but our own."""
     own = environment.name.value
-    others = {name.value for name in EnvironmentName} - {own}
-    for field, text in _texts(environment.model_dump(mode="json", exclude={"accounts"})):
+    for field, text in texts(environment.model_dump(mode="json", exclude={"accounts"})):
         named_accounts = set(re.findall(r"arn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:(\d{12}):", text))
         named_accounts |= {account for account in environment.accounts.values() if account in text}
         for account in sorted(named_accounts - {environment.account_id}):
             raise ValueError(f"{field} must name account {environment.account_id} only (got {account} in {text!r})")
-        for named in others.intersection(re.split(r"[^a-z0-9]+", text.lower())):
+        for named in foreign_environments(own, text):
             raise ValueError(f"{field} of environment {own} must not name environment {named} (got {text!r})")
-
-
-def _texts(value: object, field: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield field, value
-    elif isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(inner, f"{field}.{key}".lstrip("."))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _texts(inner, f"{field}.{index}")
 
 
 CHECKS: tuple[Callable[[Environment], None], ...] = (

@@ -18,6 +18,7 @@ from stacks.classification import (
 )
 from stacks.configuration import AccountId, ConfigurationError, Name, Section, load, text_like
 from stacks.environment import EnvironmentName, ModelId, Region, RoleName
+from stacks.separation import foreign_environments, texts
 
 Tenant = Annotated[str, AfterValidator(text_like(r"[a-z][a-z0-9-]{0,30}", "a tenant's name of a-z, 0-9 and -"))]
 Usd = Annotated[
@@ -102,6 +103,14 @@ class Workload(Section):
             raise ValueError(f"{error} (got it for workload {self.name})") from None
         if not self.tenants or not self.roles:
             raise ValueError(f"tenants and roles must not be empty (got {list(self.tenants)}, {list(self.roles)})")
+        return self
+
+    @model_validator(mode="after")
+    def _own_environment_only(self) -> Self:
+        own = self.environment.value
+        for field, text in texts(self.model_dump(mode="json")):
+            for named in foreign_environments(own, text):
+                raise ValueError(f"{field} of environment {own} must not name environment {named} (got {text!r})")
         return self
 
     @model_validator(mode="after")
