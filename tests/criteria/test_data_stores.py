@@ -296,3 +296,48 @@ def test_the_gateway_grows_with_its_requests(stack: str) -> None:
     assert requests["predefinedMetricType"] == "ALBRequestCountPerTarget"
     assert requests["resourceLabel"] == f"{balancer.outputs['arnSuffix']}/{targets.outputs['arnSuffix']}"
     assert policies["gateway-cpu-percent"]["targetValue"] <= 80
+
+
+# --- alarms ---------------------------------------------------------------------------------------
+
+
+def silent(deployment: engine.Deployment) -> list[str]:
+    """Alarms that tell nobody, or tell somebody else than the environment's topic."""
+    topics = {one.outputs["arn"] for one in of_type(deployment, "Topic")}
+    return [
+        alarm.name
+        for alarm in of_type(deployment, "MetricAlarm")
+        if not set(alarm.inputs.get("alarmActions", [])) or not set(alarm.inputs["alarmActions"]) <= topics
+    ]
+
+
+@EVERY_ENVIRONMENT
+def test_every_alarm_tells_the_topic(stack: str) -> None:
+    deployment = captured("platform", stack)
+
+    assert len(of_type(deployment, "MetricAlarm")) >= 6
+    assert silent(deployment) == []
+
+
+def test_an_alarm_that_tells_nobody_is_found() -> None:
+    deployment = with_hole(captured("platform", "prod"), "MetricAlarm", lambda inputs: inputs.update(alarmActions=[]))
+
+    assert "alarm-gateway-errors" in silent(deployment)
+
+
+@EVERY_ENVIRONMENT
+def test_a_document_that_cannot_be_read_is_somebodys_work(stack: str) -> None:
+    dead = only(captured("document_assistant", stack), "Queue", "documents-dead-letters-queue").inputs["name"]
+    alarm = only(captured("platform", stack), "MetricAlarm", "alarm-gateway-document-assistant-dead-letters").inputs
+
+    assert alarm["dimensions"] == {"QueueName": dead}
+    assert (alarm["comparisonOperator"], alarm["threshold"]) == ("GreaterThanThreshold", 0)
+
+
+@EVERY_ENVIRONMENT
+def test_a_service_without_tasks_is_noticed_by_its_silence(stack: str) -> None:
+    deployment = captured("platform", stack)
+    for name in ("serve", "ingest"):
+        alarm = only(deployment, "MetricAlarm", f"alarm-gateway-{name}-tasks").inputs
+        assert (alarm["comparisonOperator"], alarm["treatMissingData"]) == ("LessThanThreshold", "breaching")
+        assert alarm["threshold"] >= 1
