@@ -71,6 +71,9 @@ def admission_policy(registry: str) -> Manifest:
 
 
 def image_pattern(registry: str) -> str:
-    """RE2, as CEL reads it; a dot as a class, since a backslash would be read twice. A tag may stand beside the digest."""
+    """RE2, as CEL reads it; a dot as a class, since a backslash would be read twice.
+
+    A tag may stand beside the digest, which alone decides.
+    """
     host = registry.replace(".", "[.]")
     return f"^{host}/[a-z0-9][a-z0-9._/-]*(:[A-Za-z0-9._-]+)?@sha256:[0-9a-f]{{64}}$"

@@ -30,6 +30,8 @@ KEDA_OPERATOR = {"app": "keda-operator"}
 KEDA_ADAPTER = {"app": "keda-operator-metrics-apiserver"}
 KEDA_WEBHOOKS = {"app": "keda-admission-webhooks"}
 CERTIFICATE_WEBHOOK = {"app.kubernetes.io/name": "webhook"}
+# Pods of these speak to their node only.
+NAMELESS = (Room.DEVICES,)
 METRICS_SERVER = {"app.kubernetes.io/name": "metrics-server"}
 
 
@@ -126,7 +128,7 @@ def _certificates(api: Peer) -> tuple[Allowance, ...]:
 def _system(networks: Networks) -> tuple[Allowance, ...]:
     """What starts before everything else: without these rows a strict cluster never becomes healthy."""
     nodes = cidrs(networks.nodes)
-    everybody = [receives_names(room) for room in Room]
+    everybody = [receives_names(room) for room in Room if room not in NAMELESS]
     resolver = Peer(cidrs=(networks.resolver,))
     return (
         *everybody,
