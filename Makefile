@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
-.PHONY: help up down token ask audit test check format policy reachability cost workload bench tools
+.PHONY: help up down token ask audit test check format policy reachability cost scan workload bench tools
 
 UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
@@ -52,6 +52,9 @@ reachability: $(READY) ## prove who can reach whom [ENVIRONMENT=prod] [SVG=file]
 
 cost: $(READY) ## monthly idle cost and token prices before deployment [ENVIRONMENT=prod]
 	@$(PYTHON) -m stacks.local.cost $(if $(ENVIRONMENT),--environment '$(ENVIRONMENT)') $(COST_ARGUMENTS)
+
+scan: $(READY) ## Checkov over every program; each finding with its reason [ENVIRONMENT=prod]
+	@$(PYTHON) -m stacks.local.scan $(if $(ENVIRONMENT),--environment '$(ENVIRONMENT)')
 
 workload: $(READY) ## start a new AI workload: NAME=… DATA_CLASS=… [BOUNDARY=…] [OWNER=…] [TENANTS=a,b] [UPDATE=1]
 	@$(PYTHON) -m stacks.fork $(if $(NAME),--name '$(NAME)') $(if $(DATA_CLASS),--data-class '$(DATA_CLASS)') \

@@ -1,0 +1,1 @@
+"""Scan: what public scanners say of what we deploy, and why each finding that remains is none."""
