@@ -225,10 +225,10 @@ class InspectedEgress(Component):
 def endpoint_in(subnet_id: pulumi.Input[str], firewall: aws.networkfirewall.Firewall) -> pulumi.Output[str]:
     """The firewall's endpoint in one subnet, hence in its zone: AWS lists them in any order."""
     known = pulumi.Output.from_input(subnet_id)
-    return firewall.firewall_statuses.apply(lambda statuses: known.apply(lambda one: _chosen(one, statuses)))
+    return firewall.firewall_statuses.apply(lambda statuses: known.apply(lambda one: endpoint_of(one, statuses)))
 
 
-def _chosen(subnet_id: str, statuses: Sequence[aws.networkfirewall.outputs.FirewallFirewallStatus]) -> str:
+def endpoint_of(subnet_id: str, statuses: Sequence[aws.networkfirewall.outputs.FirewallFirewallStatus]) -> str:
     attachments = (
         attachment
         for status in statuses
