@@ -23,6 +23,8 @@ class ModelOffer(TypedDict):
     context_tokens_max: int
     usd_per_million_input_tokens: str
     usd_per_million_output_tokens: str
+    usd_per_million_cache_read_tokens: str | None
+    usd_per_million_cache_write_tokens: str | None
     base_url: str
     guardrail_id: str
     guardrail_version: str

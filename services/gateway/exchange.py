@@ -192,6 +192,8 @@ class ModelOffer:
     context_tokens_max: int
     usd_per_million_input_tokens: Decimal
     usd_per_million_output_tokens: Decimal
+    usd_per_million_cache_read_tokens: Decimal | None = None  # None: as input
+    usd_per_million_cache_write_tokens: Decimal | None = None
     guardrail_id: str = ""
     guardrail_version: str = ""  # numeric, never DRAFT
     workload_profiles: Mapping[str, str] = field(default_factory=dict)  # of Bedrock: whose cost a call is
@@ -297,10 +299,12 @@ class Grounded:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens as the backend counted them; cached input is part of `input_tokens` here."""
+    """Tokens as the backend counted them; what a cache held or took is part of `input_tokens` here."""
 
     input_tokens: int
     output_tokens: int
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ class _Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd_per_million_output_tokens: str
     base_url: str = ""
     workload_profiles: dict[str, str] = {}
+    usd_per_million_cache_read_tokens: str | None = None
+    usd_per_million_cache_write_tokens: str | None = None
     guardrail_id: str = ""
     guardrail_version: str = ""
 
@@ -247,9 +249,15 @@ def _offer(name: str, raw: _Offer) -> ModelOffer:
         usd_per_million_output_tokens=_price(
             f"{where}.usd_per_million_output_tokens", raw.usd_per_million_output_tokens
         ),
+        usd_per_million_cache_read_tokens=_cache_price(where, "read", raw.usd_per_million_cache_read_tokens),
+        usd_per_million_cache_write_tokens=_cache_price(where, "write", raw.usd_per_million_cache_write_tokens),
         guardrail_id=raw.guardrail_id,
         guardrail_version=raw.guardrail_version,
     )
+
+
+def _cache_price(where: str, act: str, text: str | None) -> Decimal | None:
+    return None if text is None else _price(f"{where}.usd_per_million_cache_{act}_tokens", text)
 
 
 def _price(name: str, text: str) -> Decimal:

@@ -51,6 +51,9 @@ class BedrockModel(_Offer):
 
     backend: Literal["bedrock"]
     foundation_model: FoundationModel
+    usd_per_million_cache_read_tokens: Price | None = None
+    """Input that a prompt cache held; without a price it costs what other input does."""
+    usd_per_million_cache_write_tokens: Price | None = None
     geo_profile: str = ""
     """A geographic profile such as us.amazon.nova-lite-v1:0; empty: in this region only."""
     destination_regions: tuple[DestinationRegion, ...]

@@ -51,6 +51,8 @@ def _written(
     guardrail_id: str = "",
     guardrail_version: str = "",
 ) -> ModelOffer:
+    cache_read = model.usd_per_million_cache_read_tokens if isinstance(model, BedrockModel) else None
+    cache_write = model.usd_per_million_cache_write_tokens if isinstance(model, BedrockModel) else None
     return {
         "id": model.id,
         "kind": model.kind,
@@ -61,6 +63,8 @@ def _written(
         "context_tokens_max": model.context_tokens_max,
         "usd_per_million_input_tokens": model.usd_per_million_input_tokens,
         "usd_per_million_output_tokens": model.usd_per_million_output_tokens,
+        "usd_per_million_cache_read_tokens": cache_read,
+        "usd_per_million_cache_write_tokens": cache_write,
         "base_url": base_url,
         "guardrail_id": guardrail_id,
         "guardrail_version": guardrail_version,

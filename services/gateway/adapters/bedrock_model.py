@@ -23,11 +23,13 @@ from services.gateway.exchange import (
     Finish,
     Grounded,
     Message,
+    ModelOffer,
     Parameters,
     TextDelta,
     Tool,
     ToolCall,
     ToolCallReady,
+    Unavailable,
     Usage,
 )
 
@@ -42,6 +44,7 @@ _REASONS = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+_NUMBERED = re.compile(r"[1-9]\d*")
 _METADATA_UNSAFE = re.compile(r"[^a-zA-Z0-9\s:_@$#=/+,.-]")
 
 
@@ -92,9 +95,10 @@ def request_body(grounded: Grounded, *, stream: bool) -> dict[str, object]:
         "system": [{"text": grounded.system}],
         "messages": turns(grounded.governed.messages),
         "inferenceConfig": inference,
-        "guardrailConfig": _guardrail(admitted.model.guardrail_id, admitted.model.guardrail_version, stream=stream),
+        "guardrailConfig": _guardrail(admitted.model, stream=stream),
         "requestMetadata": {
             "request_id": _metadata(admitted.submission.request_id),
+            "tenant": _metadata(admitted.caller.tenant),
             "workload": _metadata(admitted.registration.workload),
             "role": _metadata(admitted.role.name),
             "template": _metadata(admitted.role.template.digest),
@@ -165,7 +169,11 @@ def _tool_choice(choice: str | None) -> dict[str, object]:
     return {"toolChoice": {"any": {}}} if wanted == "required" else {}
 
 
-def _guardrail(identifier: str, version: str, *, stream: bool) -> dict[str, str]:
+def _guardrail(model: ModelOffer, *, stream: bool) -> dict[str, str]:
+    """The numbered version of the catalogue, or nothing is sent."""
+    identifier, version = model.guardrail_id, model.guardrail_version
+    if not identifier or not _NUMBERED.fullmatch(version):
+        raise Unavailable("model_call", f"model '{model.id}' has no guardrail in a numbered version")
     guardrail = {"guardrailIdentifier": identifier, "guardrailVersion": version, "trace": "disabled"}
     if stream:
         # Sync: Bedrock holds each piece back until it is judged; async would show text before its verdict.
@@ -320,8 +328,8 @@ def _reason(reason: str) -> str:
 
 
 def _usage(said: _Counted | None) -> Usage | None:
-    """Converse counts cached input apart; here it is part of the input."""
+    """Converse counts cached input apart; here it is part of the input, and told beside it."""
     if said is None:
         return None
-    cached = said.cache_read_input_tokens + said.cache_write_input_tokens
-    return counted(said.input_tokens + cached, said.output_tokens)
+    read, written = said.cache_read_input_tokens, said.cache_write_input_tokens
+    return counted(said.input_tokens + read + written, said.output_tokens, read, written)

@@ -155,11 +155,13 @@ async def whole_body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join([chunk async for chunk in chunks_of(response)])
 
 
-def counted(input_tokens: int, output_tokens: int) -> Usage | None:
+def counted(
+    input_tokens: int, output_tokens: int, cache_read_tokens: int = 0, cache_write_tokens: int = 0
+) -> Usage | None:
     """What a backend says it used; None, as if it had said nothing, when that cannot be: it is money."""
-    if 0 <= input_tokens <= TOKENS_MAX and 0 <= output_tokens <= TOKENS_MAX:
-        return Usage(input_tokens, output_tokens)
-    return None
+    said = (input_tokens, output_tokens, cache_read_tokens, cache_write_tokens)
+    possible = all(0 <= tokens <= TOKENS_MAX for tokens in said)
+    return Usage(*said) if possible and cache_read_tokens + cache_write_tokens <= input_tokens else None
 
 
 def upstream_failed(reason: str) -> Denied:

@@ -19,7 +19,7 @@ from services.gateway.exchange import (
     Usage,
 )
 from services.gateway.ports import Ports
-from services.gateway.stages.worst_case import added_tokens_max, caller_tokens_max, output_tokens_max, price
+from services.gateway.stages.worst_case import added_tokens_max, caller_tokens_max, output_tokens_max, price_max
 
 _KINDS = {Endpoint.CHAT_COMPLETIONS: "chat", Endpoint.EMBEDDINGS: "embedding"}
 
@@ -36,7 +36,7 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
         caller, registration, role, input_tokens=input_tokens, output_tokens=output_tokens
     )
     try:
-        usd = price(model, Usage(input_tokens + added_tokens_max(submission, role), output_tokens))
+        usd = price_max(model, input_tokens + added_tokens_max(submission, role), output_tokens)
         reservation = await ports.budget.reserve(caller, registration, role, submission.request_id, usd)
     except BaseException:  # cancellation too: a lease must not outlive the request
         await ports.limits.release(lease, Usage(0, 0))

@@ -72,6 +72,9 @@ async def record_outcome(governed: Governed, grounded: Grounded | None, outcome:
     body["finish"] = outcome.finish
     body["input_tokens"] = outcome.usage.input_tokens
     body["output_tokens"] = outcome.usage.output_tokens
+    body["total_tokens"] = outcome.usage.input_tokens + outcome.usage.output_tokens
+    body["cache_read_tokens"] = outcome.usage.cache_read_tokens
+    body["cache_write_tokens"] = outcome.usage.cache_write_tokens
     body["usage_estimated"] = outcome.usage_estimated
     body["usd"] = str(outcome.usd)
     body["model_version"] = outcome.model_version

@@ -18,11 +18,28 @@ _MILLION = Decimal(1_000_000)
 
 
 def price(model: ModelOffer, usage: Usage) -> Decimal:
-    """US dollars for `usage` at the model's price."""
+    """US dollars for `usage`: each class of tokens at its own price."""
+    fresh = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
+    read, written = _cache_prices(model)
     return (
-        model.usd_per_million_input_tokens * usage.input_tokens
+        model.usd_per_million_input_tokens * fresh
+        + read * usage.cache_read_tokens
+        + written * usage.cache_write_tokens
         + model.usd_per_million_output_tokens * usage.output_tokens
     ) / _MILLION
+
+
+def price_max(model: ModelOffer, input_tokens: int, output_tokens: int) -> Decimal:
+    """US dollars that a call cannot exceed, whatever the backend's cache does with its input."""
+    dearest = max(model.usd_per_million_input_tokens, *_cache_prices(model))
+    return (dearest * input_tokens + model.usd_per_million_output_tokens * output_tokens) / _MILLION
+
+
+def _cache_prices(model: ModelOffer) -> tuple[Decimal, Decimal]:
+    """Of reading and of writing; a price that nobody gave is that of other input."""
+    read, written = model.usd_per_million_cache_read_tokens, model.usd_per_million_cache_write_tokens
+    usual = model.usd_per_million_input_tokens
+    return usual if read is None else read, usual if written is None else written
 
 
 def caller_tokens_max(submission: Submission) -> int:

@@ -137,7 +137,7 @@ async def asked(upstream: Upstream, grounded: Grounded) -> list[Event]:
 
 async def test_a_stream_becomes_events(bedrock: Bedrock, upstream: Upstream) -> None:
     events = await asked(upstream, prompt())
-    assert events == [TextDelta("Thirty "), TextDelta("days."), Finish("stop", Usage(9, 3), PROFILE)]
+    assert events == [TextDelta("Thirty "), TextDelta("days."), Finish("stop", Usage(9, 3, 2), PROFILE)]
 
 
 async def test_frames_may_be_cut_anywhere(bedrock: Bedrock, upstream: Upstream) -> None:
@@ -166,7 +166,9 @@ async def test_a_whole_answer_becomes_events(bedrock: Bedrock, upstream: Upstrea
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_every_request_is_signed_bounded_and_guarded(bedrock: Bedrock, upstream: Upstream, stream: bool) -> None:
+async def test_a_16_every_request_is_signed_bounded_and_guarded(
+    bedrock: Bedrock, upstream: Upstream, stream: bool
+) -> None:
     bedrock.answer = {"output": {"message": {"content": [{"text": "x"}]}}, "stopReason": "end_turn"}
     await asked(upstream, prompt(stream=stream))
     (path, body, headers) = bedrock.asked[0]
@@ -180,14 +182,15 @@ async def test_every_request_is_signed_bounded_and_guarded(bedrock: Bedrock, ups
     assert body["guardrailConfig"]["guardrailVersion"] == "3"
     assert (body["guardrailConfig"].get("streamProcessingMode") == "sync") == stream
     assert body["requestMetadata"]["workload"] == "document-assistant"
+    assert (body["requestMetadata"]["tenant"], body["requestMetadata"]["request_id"]) == ("acme", "request-1")
     assert body["system"] == [{"text": "Answer briefly."}]
     assert body["messages"] == [{"role": "user", "content": [{"text": "How many days of leave?"}]}]
 
 
-async def test_an_intervening_guardrail_is_a_content_filter(bedrock: Bedrock, upstream: Upstream) -> None:
+async def test_a_18_an_intervening_guardrail_is_a_content_filter(bedrock: Bedrock, upstream: Upstream) -> None:
     bedrock.pieces = (*STREAM[:2], frame("messageStop", {"stopReason": "guardrail_intervened"}), STREAM[-1])
     *_, finish = await asked(upstream, prompt())
-    assert finish == Finish("content_filter", Usage(9, 3), PROFILE)
+    assert finish == Finish("content_filter", Usage(9, 3, 2), PROFILE)
 
 
 async def test_the_same_stop_without_a_guardrail_is_a_stop(bedrock: Bedrock, upstream: Upstream) -> None:

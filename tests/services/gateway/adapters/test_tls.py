@@ -109,7 +109,7 @@ async def _aws(url: str) -> bool:
 
 @pytest.mark.parametrize("client", [_upstream, _aws])
 @pytest.mark.parametrize("version", VERSIONS)
-async def test_only_tls_1_3_is_spoken(
+async def test_a_22_only_tls_1_3_is_spoken(
     client: Callable[[str], Awaitable[bool]], version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with speaking(version, tmp_path) as url:
