@@ -20,7 +20,10 @@ _BOUNDARY_OF_TYPE = {
     "llm-pipelines:components:BedrockGuardrail": Boundary.PRIVATE_ENDPOINT,
     "llm-pipelines:components:BedrockAccess": Boundary.PRIVATE_ENDPOINT,
     "llm-pipelines:components:InvocationLogging": Boundary.PRIVATE_ENDPOINT,
+    "llm-pipelines:components:ModelLoadBalancer": Boundary.SELF_HOSTED,
+    "llm-pipelines:components:PrivateAuthority": Boundary.SELF_HOSTED,
     "aws:eks/": Boundary.SELF_HOSTED,
+    "aws:sagemaker/": Boundary.PRIVATE_ENDPOINT,
     "aws:networkfirewall/": Boundary.PUBLIC_API,
     "aws:ec2/natGateway:": Boundary.PUBLIC_API,
 }

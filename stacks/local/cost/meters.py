@@ -117,10 +117,49 @@ def _resolver_endpoint(it: Metered) -> Iterator[Charge]:
     yield it.hours("resolver-endpoint-address", len(it.inputs["ipAddresses"]))
 
 
+GP3_IOPS_INCLUDED = 3000
+GP3_THROUGHPUT_INCLUDED = 125
+
+
 def _node_group(it: Metered) -> Iterator[Charge]:
-    """As many as wanted at the start, of the first instance type."""
-    kind = (it.inputs.get("instanceTypes") or ["of a launch template"])[0]
-    yield it.hours(f"instance {kind}", it.inputs["scalingConfig"]["desiredSize"])
+    """As many as wanted at the start, of the first instance type, with their disks."""
+    nodes = Decimal(str(it.inputs["scalingConfig"]["desiredSize"]))
+    template = it.named("launchTemplate").inputs if "launchTemplate" in it.resource.property_dependencies else {}
+    kind = (it.inputs.get("instanceTypes") or [template.get("instanceType", "of a launch template")])[0]
+    yield it.hours(f"instance {kind}", nodes)
+    for mapping in template.get("blockDeviceMappings", ()):
+        yield from _volume(mapping["ebs"], nodes)
+
+
+def _volume(disk: Mapping[str, Any], nodes: Decimal) -> Iterator[Charge]:
+    """gp3: its size, and what is more than every such volume has anyway."""
+    size = Decimal(str(disk["volumeSize"]))
+    if disk["volumeType"] != "gp3":
+        yield Charge(f"volume {disk['volumeType']}", nodes * size)
+        return
+    yield Charge("gp3-storage", nodes * size)
+    above = {
+        "gp3-iops": Decimal(str(disk.get("iops", GP3_IOPS_INCLUDED))) - GP3_IOPS_INCLUDED,
+        "gp3-throughput": Decimal(str(disk.get("throughput", GP3_THROUGHPUT_INCLUDED))) - GP3_THROUGHPUT_INCLUDED,
+    }
+    yield from (Charge(price, nodes * units) for price, units in above.items() if units > 0)
+
+
+def _model_endpoint(it: Metered) -> Iterator[Charge]:
+    for variant in it.named("endpointConfigName").inputs["productionVariants"]:
+        yield it.hours(f"instance {variant['instanceType']}", variant["initialInstanceCount"])
+
+
+def _private_authority(it: Metered) -> Iterator[Charge]:
+    """The price is by mode; a general one costs eight times as much."""
+    mode = it.inputs.get("usageMode", "GENERAL_PURPOSE")
+    yield Charge("private-ca-short-lived" if mode == "SHORT_LIVED_CERTIFICATE" else f"private-ca {mode}", Decimal(1))
+
+
+def _scaling_policy(it: Metered) -> Iterator[Charge]:
+    """Target tracking watches with alarms of its own: one to grow, one to shrink."""
+    if it.inputs.get("policyType") == "TargetTrackingScaling":
+        yield Charge("cloudwatch-alarm", Decimal(2))
 
 
 def _each(price: str) -> Meter:
@@ -138,10 +177,13 @@ def _hourly(price: str) -> Meter:
 
 
 METERS: Mapping[str, Meter] = {
+    "aws:acmpca/certificateAuthority:CertificateAuthority": _private_authority,
+    "aws:appautoscaling/policy:Policy": _scaling_policy,
     "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:cloudwatch/metricAlarm:MetricAlarm": _each("cloudwatch-alarm"),
     "aws:ec2/flowLog:FlowLog": _vended_log,
     "aws:ec2/natGateway:NatGateway": _hourly("nat-gateway"),
+    "aws:ec2/vpcEncryptionControl:VpcEncryptionControl": _hourly("vpc-encryption-control"),
     "aws:ec2/vpcEndpoint:VpcEndpoint": _vpc_endpoint,
     "aws:ec2transitgateway/vpcAttachment:VpcAttachment": _hourly("transit-gateway-attachment"),
     "aws:ecr/repository:Repository": _images,
@@ -160,5 +202,6 @@ METERS: Mapping[str, Meter] = {
     "aws:route53/resolverQueryLogConfig:ResolverQueryLogConfig": _vended_log,
     "aws:route53/zone:Zone": _each("hosted-zone"),
     "aws:s3/bucket:Bucket": _bucket,
+    "aws:sagemaker/endpoint:Endpoint": _model_endpoint,
     "aws:secretsmanager/secret:Secret": _each("secret"),
 }

@@ -76,7 +76,43 @@ def test_known_type_of_a_kind_without_a_price_is_listed() -> None:
 
 def test_what_is_added_raises_the_total_by_its_price() -> None:
     assert with_more((KEY, {})).total - of("prod").total == Decimal("1.00")
-    assert servers("g6.xlarge").by_boundary()["self_hosted"] == Decimal("0.8048") * 2 * 730
+    grown = servers("g6.xlarge").by_boundary()["self_hosted"] - of("prod").by_boundary()["self_hosted"]
+    assert grown == Decimal("0.8048") * 2 * 730
+
+
+def test_nodes_are_charged_with_their_disks_and_what_makes_these_fast() -> None:
+    units = {line.price: line.units for line in of("prod").lines if line.resource == "l4-nodes-group"}
+    hosting = configured("prod").self_hosting
+    assert hosting is not None
+    [group] = hosting.gpu_nodes
+    assert units == {
+        f"instance {group.instance_type}": group.nodes_min * noted().hours_per_month,
+        "gp3-storage": group.nodes_min * group.disk_gib,
+        "gp3-iops": group.nodes_min * 1000,
+        "gp3-throughput": group.nodes_min * 875,
+    }
+    slow = {line.price for line in of("prod").lines if line.resource == "system-nodes-group"}
+    assert "gp3-storage" in slow
+    assert not slow & {"gp3-iops", "gp3-throughput"}
+
+
+def test_a_general_certificate_authority_is_not_taken_for_a_cheap_one() -> None:
+    authority = "aws:acmpca/certificateAuthority:CertificateAuthority"
+    assert with_more((authority, {"usageMode": "SHORT_LIVED_CERTIFICATE"})).total - of("prod").total == Decimal(50)
+    (entry,) = with_more((authority, {})).unpriced
+    assert "GENERAL_PURPOSE" in entry.why
+
+
+def test_a_managed_model_costs_its_instances_by_the_hour() -> None:
+    variants = {
+        model.instance_type: model.instances * noted().hours_per_month for model in configured("prod").sagemaker_models
+    }
+    charged = {
+        line.price.removeprefix("instance "): line.units
+        for line in of("prod").lines
+        if line.price.startswith("instance ml.")
+    }
+    assert charged == variants
 
 
 def test_gateway_is_charged_for_its_tasks() -> None:
@@ -96,7 +132,7 @@ def test_endpoints_are_charged_by_zone_and_the_gateway_endpoint_is_not() -> None
     assert {line.units for line in lines} == {Decimal(3 * 730)}
     assert "network-s3-endpoint" not in {line.resource for line in lines}
     private = {line.resource for line in lines if line.boundary == "private_endpoint"}
-    assert private == {"bedrock-endpoint", "bedrock-runtime-endpoint"}
+    assert private == {"bedrock-endpoint", "bedrock-runtime-endpoint", "sagemaker-runtime-endpoint"}
 
 
 def test_sums_agree_with_the_lines() -> None:
@@ -108,7 +144,7 @@ def test_sums_agree_with_the_lines() -> None:
 
 def test_models_cost_what_the_environment_says() -> None:
     prices = {model.model: str(model.usd_per_million_output_tokens) for model in of("prod").models}
-    assert prices == {"nova-lite": "0.24", "titan-embed": "0"}
+    assert prices == {"nova-lite": "0.24", "titan-embed": "0", "assistant": "0.30", "summariser": "0.45"}
 
 
 def test_prices_of_another_region_are_not_used() -> None:
