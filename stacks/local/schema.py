@@ -38,6 +38,7 @@ _OPEN_ENUMS = ("InstanceType", "ManagedPolicy", "Runtime", "EngineType")
 _CUSTOM_RESOURCE = re.compile(
     r"kubernetes:(?![a-z0-9.-]*\bk8s\.io/)[a-z0-9-]+(\.[a-z0-9-]+)+/v[a-z0-9]+:[A-Z][A-Za-z0-9]+"
 )
+_DEPTH_MAX = 4  # some types hold themselves
 _PLUMBING: frozenset[Any] = frozenset({collections.abc.Awaitable, pulumi.Output})
 
 
@@ -115,6 +116,28 @@ def text_properties(token: str) -> frozenset[str]:
     """The properties that can only be text, whatever the text holds (a kubeconfig may be written as JSON)."""
     accepted = input_shape(token).properties if resource_class(token) else {}
     return frozenset(key for key, annotation in accepted.items() if set(choices(annotation)) == {str})
+
+
+@functools.cache
+def property_paths(token: str) -> frozenset[str]:
+    """Every property that inputs may hold, also nested: `kmsKeyId`, `blockDeviceMappings.ebs.kmsKeyId`."""
+    return frozenset(_paths(input_shape(token), ""))
+
+
+def _paths(shape: Shape, inside: str) -> Iterator[str]:
+    for key, annotation in shape.properties.items():
+        path = _join(inside, key)
+        yield path
+        if path.count(".") < _DEPTH_MAX:
+            for nested in filter(_is_object, _members(annotation)):
+                yield from _paths(_shape(nested), path)
+
+
+def _members(annotation: Any) -> Iterator[Any]:
+    """What an annotation allows, alone or as the elements of a list."""
+    for choice in choices(annotation):
+        listed = typing.get_origin(choice) in (list, collections.abc.Sequence)
+        yield from _members(typing.get_args(choice)[0]) if listed else (choice,)
 
 
 @functools.cache
