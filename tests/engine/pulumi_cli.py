@@ -22,7 +22,8 @@ class Pulumi:
     """One backend folder; every call of it is judged by both packs."""
 
     home: Path
-    provider_port: int
+    provider_ports: Mapping[str, int]
+    """Package → port of the provider attached for it."""
 
     def __call__(self, program: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -47,7 +48,7 @@ class Pulumi:
             "PULUMI_BACKEND_URL": f"file://{self.home}",
             "PULUMI_CONFIG_PASSPHRASE": "only for this test",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
-            "PULUMI_DEBUG_PROVIDERS": f"aws:{self.provider_port}",
+            "PULUMI_DEBUG_PROVIDERS": ",".join(f"{name}:{port}" for name, port in self.provider_ports.items()),
             # The engine lets uv look at the environment before each start; it is complete, and others use it.
             "UV_FROZEN": "1",
             "UV_NO_INSTALL_PROJECT": "1",

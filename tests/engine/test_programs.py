@@ -22,6 +22,9 @@ from stacks.local.parts.supervisor import Supervisor
 from tests.engine.pulumi_cli import REPOSITORY, Pulumi, attached_provider, is_installed, policy_options
 from tests.stacks.configurations import ENVIRONMENTS, PLATFORM, WORKLOAD, environment_values
 
+CLUSTER = REPOSITORY / "stacks" / "cluster"
+ORGANIZATION = REPOSITORY / "stacks" / "organization"
+
 pytestmark = [
     pytest.mark.engine,
     pytest.mark.timeout(900),
@@ -32,7 +35,7 @@ pytestmark = [
 @pytest.fixture(autouse=True)
 def stack_files_stay() -> Iterator[None]:
     """`pulumi stack init` writes the salt of its passphrase into Pulumi.<stack>.yaml; a test leaves no trace."""
-    folders = (REPOSITORY / "stacks" / "platform", WORKLOAD)
+    folders = (REPOSITORY / "stacks" / "platform", CLUSTER, ORGANIZATION, WORKLOAD)
     kept = {path: path.read_bytes() for folder in folders for path in folder.glob("Pulumi.*.yaml")}
     yield
     for path, content in kept.items():
@@ -59,23 +62,42 @@ def pulumi(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pulumi]:
         values = environment_values("local")
         kind = ["moto", values["deployer_role"], values["break_glass_role"]]
         variables = request.getfixturevalue("moto")
-    with attached_provider(*kind, environment=variables) as port:
-        yield Pulumi(tmp_path, port)
+    with (
+        attached_provider(*kind, environment=variables) as aws,
+        attached_provider("recording", "kubernetes", environment={}) as kubernetes,
+    ):
+        yield Pulumi(tmp_path, {"aws": aws, "kubernetes": kubernetes})
+
+
+def _programs(environment: str) -> list[Path]:
+    """What is deployed in an environment, in order: the platform, its cluster where it has one, the workload."""
+    cluster = [CLUSTER] if (CLUSTER / f"Pulumi.{environment}.yaml").is_file() else []
+    return [REPOSITORY, *cluster, WORKLOAD]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_programs_live_their_whole_life_on_the_real_engine(environment: str, pulumi: Pulumi) -> None:
-    for program in (REPOSITORY, WORKLOAD):
+    programs = _programs(environment)
+    for program in programs:
         pulumi(program, "stack", "init", environment)
         pulumi(program, "preview", "--stack", environment, *policy_options())
         pulumi(program, "up", "--yes", "--skip-preview", "--stack", environment, *policy_options())
         pulumi(program, "preview", "--expect-no-changes", "--stack", environment, *policy_options())
 
-    for program in (WORKLOAD, REPOSITORY):
+    for program in reversed(programs):
         pulumi(program, "state", "unprotect", "--all", "--yes", "--stack", environment)
         pulumi(program, "destroy", "--yes", "--skip-preview", "--stack", environment)
         left = json.loads(pulumi(program, "stack", "export", "--stack", environment).stdout)
         assert [one["urn"] for one in left["deployment"].get("resources", []) if one["custom"]] == []
+
+
+@pytest.mark.parametrize("environment", ["organization"])
+def test_the_organization_lives_its_whole_life_on_the_real_engine(environment: str, pulumi: Pulumi) -> None:
+    pulumi(ORGANIZATION, "stack", "init", environment)
+    pulumi(ORGANIZATION, "up", "--yes", "--skip-preview", "--stack", environment, *policy_options())
+    pulumi(ORGANIZATION, "preview", "--expect-no-changes", "--stack", environment, *policy_options())
+    pulumi(ORGANIZATION, "state", "unprotect", "--all", "--yes", "--stack", environment)
+    pulumi(ORGANIZATION, "destroy", "--yes", "--skip-preview", "--stack", environment)
 
 
 @pytest.mark.parametrize("environment", ["prod"])

@@ -22,10 +22,12 @@ from stacks.local.engine_values import plain
 class RecordingProvider(api.Provider):
     """Pulumi's provider interface over `created`, `read_back`, `deleted` and `answered`; here they invent.
 
-    No state is kept between two runs, so every change of a resource is a replacement.
+    No state is kept between two runs, so every change of a resource is a replacement. `package` is the SDK's:
+    aws or kubernetes.
     """
 
     scope = Scope()
+    package = "aws"
 
     # --- what a provider with something behind it says otherwise
 
@@ -55,8 +57,8 @@ class RecordingProvider(api.Provider):
     # --- Pulumi's provider interface
 
     async def get_schema(self, request: api.GetSchemaRequest) -> api.GetSchemaResponse:
-        version = importlib.metadata.version("pulumi-aws")
-        return api.GetSchemaResponse(json.dumps({"name": "aws", "version": version}))
+        version = importlib.metadata.version(f"pulumi-{self.package}")
+        return api.GetSchemaResponse(json.dumps({"name": self.package, "version": version}))
 
     async def configure(self, request: api.ConfigureRequest) -> api.ConfigureResponse:
         settings = {**_unqualified(request.variables), **_plain(request.args)}

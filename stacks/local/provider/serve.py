@@ -5,6 +5,8 @@ in the two roles if they are given; `recording` creates nothing:
 
     python -m stacks.local.provider.serve moto [<deployer role> <break-glass role>] > port &
     PULUMI_DEBUG_PROVIDERS=aws:$(cat port) pulumi up --stack local
+
+    python -m stacks.local.provider.serve recording [aws|kubernetes]
 """
 
 # ruff: noqa: N802 - the protocol gives the names of its methods
@@ -17,7 +19,6 @@ from typing import Any
 
 import grpc
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]  # the wheel of protobuf has no types
-from pulumi.provider.experimental.provider import Provider
 from pulumi.provider.experimental.server import ProviderServicer
 from pulumi.runtime.proto import provider_pb2_grpc
 
@@ -36,9 +37,9 @@ class AttachedServicer(ProviderServicer):
         return empty_pb2.Empty()
 
 
-async def serve(provider: Provider) -> None:
+async def serve(provider: RecordingProvider) -> None:
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", _MESSAGE_BYTES_MAX)])
-    version = importlib.metadata.version("pulumi-aws")
+    version = importlib.metadata.version(f"pulumi-{provider.package}")
     servicer = AttachedServicer([], version, provider, engine_address="")
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -47,12 +48,14 @@ async def serve(provider: Provider) -> None:
     await server.wait_for_termination()
 
 
-def main(kind: str, *roles: str) -> None:
+def main(kind: str, *arguments: str) -> None:
     guard_process()
     if kind == "recording":
-        asyncio.run(serve(RecordingProvider()))
+        provider = RecordingProvider()
+        provider.package = arguments[0] if arguments else provider.package
+        asyncio.run(serve(provider))
     elif kind == "moto":
-        deployer, break_glass = roles or ("", "")
+        deployer, break_glass = arguments or ("", "")
         endpoint = Endpoint.from_environment()
         moto = MotoProvider(endpoint, invents=True, deployer_role=deployer, break_glass_role=break_glass)
         asyncio.run(serve(moto))
