@@ -28,7 +28,7 @@ from components.serving_metrics import ServingMetrics, ServingMetricsArgs, readi
 from stacks.cluster.connections import Networks, policy_names, specification
 from stacks.cluster.images import Registry
 from stacks.cluster.kubeconfig import provider
-from stacks.cluster.models import deploy_model
+from stacks.cluster.models import deploy_model, require_promised
 from stacks.cluster.settings import Cluster
 from stacks.configuration import ConfigurationError
 from stacks.contract import ModelCluster
@@ -88,7 +88,11 @@ def configured(config: pulumi.Config, stack: str) -> Cluster:
 
 def _site(settings: Cluster, platform: ModelCluster) -> Site:
     names = Names(settings.environment.value, settings.account_id, settings.region)
-    options = pulumi.ResourceOptions(providers=[provider(platform, settings.region)])
+    # Through the provider every object waits for this check.
+    checked = pulumi.Output.all(account_id=platform.account_id, region=platform.region, models=platform.models).apply(
+        lambda promised: require_promised(settings, promised)
+    )
+    options = pulumi.ResourceOptions(providers=[provider(platform, settings.region, checked)])
     return Site(settings, platform, Registry(names, settings.images), options)
 
 

@@ -13,9 +13,10 @@ import pulumi_kubernetes as kubernetes
 from stacks.contract import ModelCluster
 
 
-def provider(cluster: ModelCluster, region: str) -> kubernetes.Provider:
-    """The one provider of this program's Kubernetes objects."""
+def provider(cluster: ModelCluster, region: str, checked: pulumi.Output[None]) -> kubernetes.Provider:
+    """The one provider of this program's Kubernetes objects; there is none before the check."""
     known = pulumi.Output.all(
+        checked=checked,
         name=cluster.cluster_name,
         endpoint=cluster.endpoint,
         authority=cluster.certificate_authority_data,
@@ -23,14 +24,16 @@ def provider(cluster: ModelCluster, region: str) -> kubernetes.Provider:
     )
     return kubernetes.Provider(
         "model-cluster",
-        kubeconfig=known.apply(lambda given: kubeconfig(region=region, **given)),
+        kubeconfig=known.apply(
+            lambda given: kubeconfig(given["name"], given["endpoint"], given["authority"], given["role_arn"], region)
+        ),
         # A new endpoint is the same cluster; a new name is another one.
         cluster_identifier=cluster.cluster_name,
         enable_server_side_apply=True,
     )
 
 
-def kubeconfig(*, name: str, endpoint: str, authority: str, role_arn: str, region: str) -> str:
+def kubeconfig(name: str, endpoint: str, authority: str, role_arn: str, region: str) -> str:
     """JSON is YAML. The role's token lives a quarter of an hour."""
     asked = ["eks", "get-token", "--region", region, "--cluster-name", name, "--role-arn", role_arn, "--output", "json"]
     token = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pulumi
@@ -73,8 +73,8 @@ def _deploy_version(
     model = settings.model.model
     image = registry.at("vllm", served.image_digest)
     name = version_name(model, served.version, image)
-    known = pulumi.Output.all(bucket=platform.models_bucket, nodes=platform.gpu_nodes, offered=platform.models).apply(
-        lambda given: model_version(settings, served, registry, name, given)
+    known = pulumi.Output.from_input(platform.models_bucket).apply(
+        lambda bucket: model_version(settings, served, registry, name, bucket)
     )
     server = ModelServer(
         name,
@@ -100,21 +100,30 @@ def _deploy_version(
 
 
 def gpus_of(settings: Cluster, served: ServedVersion, nodes_max: Mapping[str, int]) -> int:
-    """GPUs that the platform's node group can have at most; a ConfigurationError where there is no such group."""
-    if served.gpu_group not in nodes_max:
+    """GPUs of the platform's node group that this version may take: what the other version leaves of them."""
+    group = served.gpu_group
+    if group not in nodes_max:
         raise ConfigurationError(
             f"model.versions.{served.version}.gpu_group must be one of the platform's GPU node groups "
-            f"{', '.join(sorted(nodes_max))} (got {served.gpu_group!r})"
+            f"{', '.join(sorted(nodes_max))} (got {group!r})"
         )
-    return int(nodes_max[served.gpu_group]) * settings.gpus_per_node[served.gpu_group]
+    others = [one for one in settings.model.versions if one is not served and one.gpu_group == group]
+    taken = sum(one.replicas_max * one.gpus for one in others)
+    return int(nodes_max[group]) * settings.gpus_per_node[group] - taken
 
 
-def require_offered(model: HostedModel, offered: Sequence[str]) -> None:
-    """The gateway must ask for this model by this name, or nobody ever reaches it."""
-    if model.model not in offered:
+def require_promised(settings: Cluster, promised: Mapping[str, Any]) -> None:  # Any: as the reference gives it
+    """The platform is that of our own account, and the gateway asks for this model by this name."""
+    for field in ("account_id", "region"):
+        if promised[field] != getattr(settings, field):
+            raise ConfigurationError(
+                f"{field} must be the platform's {promised[field]} (got {getattr(settings, field)!r})"
+            )
+    offered = promised["models"]
+    if settings.model.model not in offered:
         raise ConfigurationError(
             f"model.model must be a self-hosted model of the platform's catalogue: "
-            f"{', '.join(sorted(offered)) or 'none is listed'} (got {model.model!r})"
+            f"{', '.join(sorted(offered)) or 'none is listed'} (got {settings.model.model!r})"
         )
 
 
@@ -123,10 +132,9 @@ def model_version(
     served: ServedVersion,
     registry: Registry,
     name: str,
-    platform: Mapping[str, Any],  # Any: as the reference gives it
+    bucket: str,
 ) -> ModelVersion:
     """Settings and promises as one version to deploy."""
-    require_offered(settings.model, platform["offered"])
     serving = Serving(
         served_name=settings.model.model,
         gpus=served.gpus,
@@ -142,7 +150,7 @@ def model_version(
         weights=registry.image("model-verifier"),
     )
     weights = Weights(
-        bucket=platform["bucket"],
+        bucket=bucket,
         prefix=served.weights_prefix,
         manifest_version_id=served.manifest_version_id,
         manifest_sha256=served.manifest_sha256,

@@ -167,7 +167,6 @@ class Cluster(Section):
     account_id: AccountId
     owner: Name
     cost_center: Name
-    deletion_protection: bool
     images: dict[str, ImageDigest]
     """By repository; all of them, or nothing starts."""
     keda_version: ChartVersion

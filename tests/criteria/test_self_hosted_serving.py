@@ -94,7 +94,7 @@ def enforced(configuration: str) -> bool:
     """Whether the network add-on judges policies at all, from the first packet of a pod on."""
     settings = json.loads(configuration or "{}")
     strict = settings.get("env", {}).get("NETWORK_POLICY_ENFORCING_MODE") == "strict"
-    return settings.get("enableNetworkPolicy") == "true" and strict
+    return bool(settings.get("enableNetworkPolicy") == "true" and strict)
 
 
 @EVERY_CLUSTER
