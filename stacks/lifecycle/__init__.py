@@ -1,0 +1,1 @@
+"""Before an update: what a preview may not contain."""
