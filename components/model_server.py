@@ -52,6 +52,7 @@ class Weights:
     """Where the weights lie and which manifest, by its digest, vouches for them."""
 
     bucket: str
+    region: str
     prefix: str
     manifest_version_id: str
     manifest_sha256: str
@@ -190,6 +191,7 @@ def _fetch(version: ModelVersion) -> Manifest:
     weights = version.weights
     given = {
         "bucket": weights.bucket,
+        "region": weights.region,
         "prefix": weights.prefix,
         "manifest-version": weights.manifest_version_id,
         "manifest-sha256": weights.manifest_sha256,

@@ -1,4 +1,4 @@
-"""The command line: `model-weights intake-check | sign | verify | public-key`.
+"""The command line: `model-weights intake-check | sign | fetch | verify | public-key`.
 
 Exit code 0 when everything holds; 1 with one line for every file and reason when not; nothing in between.
 """
@@ -12,13 +12,23 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.model_weights.bundle import Problem, read
+from services.model_weights.fetch import FetchError, Source, fetch
 from services.model_weights.manifest import Manifest, ManifestError
 from services.model_weights.names import MANIFEST, SIGNATURE
 from services.model_weights.signature import KmsKey, PublicKey, SignatureError
 from services.model_weights.verification import Expected, verify
+
+_SOURCE = {
+    "bucket": "the models bucket",
+    "prefix": "where the bundle lies in it",
+    "manifest-version": "version id of the manifest",
+    "manifest-sha256": "accept this manifest only",
+    "region": "of the bucket",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         code = run(options)
-    except (ManifestError, SignatureError) as error:
+    except (FetchError, ManifestError, SignatureError) as error:
         code = _failed(str(error))
     except (BotoCoreError, ClientError) as error:
         code = _failed(f"KMS: {type(error).__name__}")
@@ -43,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     checking.set_defaults(run=_intake_check)
     signing = commands.add_parser("sign", help="check, list and sign the files of a folder")
     signing.set_defaults(run=_sign)
+    fetching = commands.add_parser("fetch", help="bring a bundle from the models bucket into an empty folder")
+    fetching.set_defaults(run=_fetch)
+    fetching.add_argument("--bundle", type=Path, required=True, help="empty folder")
+    for name, what in _SOURCE.items():
+        fetching.add_argument(f"--{name}", required=True, help=what)
     verifying = commands.add_parser("verify", help="is this folder what was signed? (before every start)")
     verifying.set_defaults(run=_verify)
     verifying.add_argument(
@@ -80,6 +95,16 @@ def _sign(options: argparse.Namespace) -> int:
     (options.bundle / MANIFEST).write_bytes(manifest.canonical())
     (options.bundle / SIGNATURE).write_bytes(signature)
     return _told(options, (), f"signed: manifest sha256 {manifest.sha256()}", manifest)
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    given = {name.replace("-", "_"): getattr(options, name.replace("-", "_")) for name in _SOURCE}
+    try:
+        manifest = fetch(Source(**given), options.bundle)
+    except (BotoCoreError, ClientError, Boto3Error) as error:
+        return _failed(f"S3: {type(error).__name__}")
+    print(f"fetched: {len(manifest.files)} files, {sum(file.bytes for file in manifest.files)} bytes")
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -151,6 +151,7 @@ def model_version(
     )
     weights = Weights(
         bucket=bucket,
+        region=settings.region,
         prefix=served.weights_prefix,
         manifest_version_id=served.manifest_version_id,
         manifest_sha256=served.manifest_sha256,
