@@ -16,7 +16,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.component import Component
-from components.policy_document import ANYONE, Statement, allow, document, role_arn
+from components.policy_document import ANYONE, Statement, allow, document
 
 
 class When(StrEnum):
@@ -221,46 +221,3 @@ def s3_endpoint_policy(account_id: str, region: str, also: Sequence[Statement] =
         ),
         *also,
     )
-
-
-def bedrock_endpoint_policies(
-    account_id: str,
-    roles: Sequence[str],
-    profile_arns: Sequence[str],
-    model_arns: Sequence[str],
-    guardrail_arn: str,
-) -> dict[str, str]:
-    """The gateway's roles, through our profiles, to the models behind them, and nothing else.
-
-    A model's ARN names no account, so the resource account cannot be the test here.
-    """
-    invoke = ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"]
-    ours = {"aws:PrincipalAccount": account_id}
-    callers = [role_arn(account_id, role) for role in roles]
-    runtime = document(
-        allow(
-            "Profiles",
-            invoke,
-            profile_arns,
-            principal=ANYONE,
-            when={"StringEquals": ours, "ArnEquals": {"aws:PrincipalArn": callers}},
-        ),
-        allow(
-            "ModelsThroughProfiles",
-            invoke,
-            model_arns,
-            principal=ANYONE,
-            when={"StringEquals": ours, "ArnEquals": {"bedrock:InferenceProfileArn": list(profile_arns)}},
-        ),
-        allow("Guardrail", ["bedrock:ApplyGuardrail"], guardrail_arn, principal=ANYONE, when={"StringEquals": ours}),
-    )
-    administration = document(
-        allow(
-            "Read",
-            ["bedrock:GetGuardrail", "bedrock:GetInferenceProfile"],
-            [guardrail_arn, *profile_arns],
-            principal=ANYONE,
-            when={"StringEquals": ours},
-        )
-    )
-    return {"bedrock-runtime": runtime, "bedrock": administration}
