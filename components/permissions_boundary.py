@@ -71,6 +71,10 @@ KEYS = ("kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
 UNLOGGED_MODELS = ("bedrock-mantle:*", "bedrock:CallWithBearerToken")
 
 
+# What the policy packs know boundaries by: under this path a policy is never attached, so it grants nothing.
+PATH = "/boundary/"
+
+
 class PermissionsBoundaryArgs(TypedDict):
     account_id: str
     policy_name: str
@@ -86,6 +90,7 @@ class PermissionsBoundary(Component):
         policy = aws.iam.Policy(
             f"{name}-policy",
             name=args["policy_name"],
+            path=PATH,
             description="What no role of this platform may do",
             policy=boundary(args["account_id"]),
             opts=self.child(),

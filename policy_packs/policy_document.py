@@ -122,8 +122,17 @@ class Document:
         return Truth.UNKNOWN if self.view.is_unknown else any_of(*truths)
 
 
+# A managed policy under this path is a permissions boundary: it grants nothing, unless somebody attaches it.
+BOUNDARY_PATH = "/boundary/"
+
+
 def identity_documents(resource: Resource) -> tuple[Document, ...]:
-    """The permissions a resource of IDENTITY_POLICY_TYPES hands out; a role's trust policy is another matter."""
+    """The permissions a resource of IDENTITY_POLICY_TYPES hands out.
+
+    A role's trust policy is another matter, and so is a boundary; that nobody attaches one is a rule of its own.
+    """
+    if resource.type == "aws:iam/policy:Policy" and resource.at("path").equals(BOUNDARY_PATH) is Truth.YES:
+        return ()
     if resource.type == "aws:iam/role:Role":
         inline = resource.at("inlinePolicies")
         if inline.is_unknown:

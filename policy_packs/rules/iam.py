@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from policy_packs.policy_document import IDENTITY_POLICY_TYPES, Statement, identity_documents
+from policy_packs.policy_document import BOUNDARY_PATH, IDENTITY_POLICY_TYPES, Statement, identity_documents
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Violation, forbid
 from policy_packs.tristate import Truth, all_of
@@ -22,7 +22,7 @@ STATIC_CREDENTIAL_TYPES: Final = (
 def _named_permissions(resource: Resource) -> Iterator[Outcome]:
     documents = identity_documents(resource)
     if not documents:
-        yield NotApplicable("the role has no inline policy")
+        yield NotApplicable("it hands out no permissions")
     for document in documents:
         yield from document.outcomes()
         for statement in document.statements:
@@ -36,6 +36,11 @@ def _grants_everything(statement: Statement) -> Truth:
 def _role_policy(**changes: object) -> Resource:
     statement = {"Effect": "Allow", "Action": ["s3:GetObject"], "Resource": "arn:aws:s3:::documents/*", **changes}
     return Resource.example(ROLE_POLICY, {"policy": json.dumps({"Version": "2012-10-17", "Statement": statement})})
+
+
+def _managed(path: str) -> Resource:
+    everything = '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
+    return Resource.example("aws:iam/policy:Policy", {"path": path, "policy": everything})
 
 
 NAMED_PERMISSIONS = Rule(
@@ -58,6 +63,7 @@ NAMED_PERMISSIONS = Rule(
         "a deny may be as wide as it likes": _role_policy(Effect="Deny", Action="*", Resource="*"),
         "one action that knows no resource": _role_policy(Action="ecr:GetAuthorizationToken", Resource="*"),
         "a role without inline policies": Resource.example("aws:iam/role:Role", {}),
+        "a permissions boundary": _managed(BOUNDARY_PATH),
     },
     breaks={
         "everything": _role_policy(Action="*", Resource="*"),
@@ -69,6 +75,8 @@ NAMED_PERMISSIONS = Rule(
             {"inlinePolicies": [{"policy": '{"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'}]},
         ),
         "text that is no policy": Resource.example(ROLE_POLICY, {"policy": "allow everything"}),
+        "a managed policy under another path": _managed("/"),
+        "a managed policy under a path that only looks like a boundary's": _managed("/teams/boundary/"),
     },
 )
 
@@ -85,9 +93,15 @@ _ATTACHMENT_TYPES: Final = (
 _BROAD: Final = r"arn:[^:]*:iam::aws:policy/(.*/)?(AdministratorAccess.*|PowerUserAccess|.*FullAccess.*|.*Bedrock.*)"
 
 
+# What is under a boundary's path is not judged as a grant, so it must never become one.
+_BOUNDARY: Final = rf"arn:[^:]*:iam::\d+:policy{BOUNDARY_PATH}.*"
+
+
 def _narrow_attachments(resource: Resource) -> Iterator[Outcome]:
     attached = resource.at("managedPolicyArns" if resource.type == ROLE else "policyArn")
     yield from forbid(attached.any(lambda one: one.matches(_BROAD)), "is a broad policy of AWS", attached)
+    message = "is a permissions boundary: attached as a policy it would grant nearly everything"
+    yield from forbid(attached.any(lambda one: one.matches(_BOUNDARY)), message, attached)
 
 
 def _attached(policy: str) -> Resource:
@@ -96,7 +110,7 @@ def _attached(policy: str) -> Resource:
 
 NARROW_ATTACHMENTS = Rule(
     name="iam-disallow-broad-managed-policies",
-    description="Nobody is given an administrator's, full-access or Bedrock policy of AWS: they name no resource.",
+    description="Nobody is given an administrator's, full-access or Bedrock policy of AWS, nor a boundary as a policy.",
     severity=Severity.CRITICAL,
     controls=Controls(
         soc2=("CC6.1", "CC6.3"),
@@ -118,6 +132,9 @@ NARROW_ATTACHMENTS = Rule(
         "an administrator": _attached("AdministratorAccess"),
         "full access to models": _attached("AmazonBedrockFullAccess"),
         "less than full access to models, still to every one": _attached("AmazonBedrockLimitedAccess"),
+        "a permissions boundary": Resource.example(
+            ATTACHMENT, {"policyArn": "arn:aws:iam::111122223333:policy/boundary/platform"}
+        ),
         "listed in the role": Resource.example(
             ROLE, {"managedPolicyArns": ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}
         ),
