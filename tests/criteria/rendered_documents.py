@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import functools
 import json
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from stacks.local import engine
-from tests.contracts.programs import PROGRAMS, TARGETS, captured
-from tests.stacks.configurations import REPOSITORY
+from tests.contracts.programs import AROUND, CLUSTERS, INSIDE, TARGETS, captured
 
-ORGANIZATION = REPOSITORY / "stacks" / "organization"
 Statement = dict[str, Any]  # Any: JSON
 
 
@@ -42,13 +39,10 @@ def listed(value: object) -> list[str]:
 
 @functools.cache
 def deployments() -> tuple[tuple[str, str, engine.Deployment], ...]:
-    """Programs of every environment, and the one that binds the organization."""
-    found = [(program, stack, captured(program, stack)) for program, stack in TARGETS]
-    if "organization" not in PROGRAMS:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
-            found.append(("organization", "organization", engine.run(ORGANIZATION, "organization")))
-    return tuple(found)
+    """Every program: of every environment, around them, and inside their clusters."""
+    inside = [(program, stack) for program in INSIDE for stack in CLUSTERS]
+    around = [(program, program) for program in AROUND]
+    return tuple((program, stack, captured(program, stack)) for program, stack in (*TARGETS, *around, *inside))
 
 
 @functools.cache

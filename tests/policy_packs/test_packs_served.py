@@ -128,7 +128,9 @@ def assert_promises_kept(name: str, analyzer: Analyzer) -> None:
             assert {one.enforcementLevel for one in found} == {analyzer_pb2.MANDATORY}, (rule.name, sentence)
 
 
-def test_every_rule_keeps_its_promise_in_process(served_in_process: tuple[str, Analyzer]) -> None:
+def test_graph_32_every_rule_keeps_its_promise_on_the_props_that_pulumi_hands_it(
+    served_in_process: tuple[str, Analyzer],
+) -> None:
     assert_promises_kept(*served_in_process)
 
 
@@ -136,7 +138,7 @@ def test_every_rule_keeps_its_promise_over_grpc(served_over_grpc: tuple[str, Ana
     assert_promises_kept(*served_over_grpc)
 
 
-def test_each_rule_is_announced_as_mandatory_with_its_controls(served_over_grpc: tuple[str, Analyzer]) -> None:
+def test_graph_32_policy_pack_mandatory_not_advisory_with_its_controls(served_over_grpc: tuple[str, Analyzer]) -> None:
     name, analyzer = served_over_grpc
     info = analyzer.GetAnalyzerInfo(empty_pb2.Empty())
     assert info.name == name
