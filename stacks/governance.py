@@ -15,6 +15,7 @@ from stacks.configuration import AccountId, Name, Section, load, text_like
 from stacks.environment import EnvironmentName, Region, RoleName
 from stacks.environment.fields import FoundationModel, OrganizationId
 from stacks.environment.network import VpcId
+from stacks.environment.retention import LOG_RETENTION_DAYS
 from stacks.names import PROJECT
 from stacks.separation import foreign_environments
 
@@ -37,6 +38,34 @@ GuardrailVersionArn = Annotated[
         )
     ),
 ]
+
+
+BucketName = Annotated[
+    str,
+    AfterValidator(text_like(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", "the name of a bucket: 3 to 63 of a-z, 0-9 and -")),
+]
+KeyArn = Annotated[
+    str,
+    AfterValidator(
+        text_like(r"arn:aws:kms:us-east-1:\d{12}:key/[0-9a-f-]{36}", "the ARN of a KMS key in us-east-1, not an alias")
+    ),
+]
+
+
+class TrailArchive(Section):
+    """Where the organization's trail is kept: the log archive's account, never the management account itself."""
+
+    bucket_name: BucketName
+    key_arn: KeyArn
+    log_days: int
+    """How long the trail's log group, on which alarms are built, keeps events."""
+
+    @field_validator("log_days")
+    @classmethod
+    def _known_to_cloudwatch(cls, value: int) -> int:
+        if value not in LOG_RETENTION_DAYS:
+            raise ValueError(f"must be one of {', '.join(map(str, LOG_RETENTION_DAYS))} (got {value})")
+        return value
 
 
 class GovernedEnvironment(Section):
@@ -80,8 +109,10 @@ class Governance(Section):
     management_account_id: AccountId
     region: Literal["us-east-1"]
     """AWS Organizations answers in us-east-1 only."""
-    trail: Literal["managed", "external"]
-    """The organization's own trail: made here, or by somebody else."""
+    break_glass_role: RoleName
+    """Of the management account."""
+    trail: TrailArchive | None
+    """The organization's own trail; null: somebody else makes it."""
     owner: Name
     cost_center: Name
     allowed_regions: tuple[Region, ...]
@@ -142,6 +173,16 @@ class Governance(Section):
         networks = [vpc for one in self.environments.values() for vpc in one.vpc_ids]
         if len(set(networks)) != len(networks):
             raise ValueError(f"environments.vpc_ids must name a network once (got {networks})")
+        return self
+
+    @model_validator(mode="after")
+    def _archived_elsewhere(self) -> Self:
+        accounts = [self.management_account_id, *self.account_ids]
+        if self.trail and self.trail.key_arn.split(":")[4] in accounts:
+            raise ValueError(
+                f"trail.key_arn must be of the log archive's account: neither the management account nor an "
+                f"environment may open or empty the trail (got {self.trail.key_arn!r})"
+            )
         return self
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from stacks.configuration import ConfigurationError
 from stacks.governance import Governance
 from stacks.names import PROJECT
 from stacks.organization.policies import organization_policies
+from stacks.organization.trail import deploy_trail
 from stacks.placement import Placement
 
 STACK = "organization"
@@ -27,15 +28,16 @@ def main() -> None:
         {"prefix": PROJECT, "policies": organization_policies(governance)},
         placement.lasting(),
     )
+    if governance.trail:
+        deploy_trail(governance, governance.trail, placement)
 
 
 def configured(config: pulumi.Config, stack: str) -> Governance:
     """The organization's configuration, or a ConfigurationError before any resource exists."""
+    governance = Governance.load(config.require_object("governance"))
     if stack != STACK:
-        raise ConfigurationError(
-            f"the stack of this program must be {STACK}: there is one organization (got {stack!r})"
-        )
-    return Governance.load(config.require_object("governance"))
+        raise ConfigurationError(f"the stack must be {STACK}: there is one organization (got {stack!r})")
+    return governance
 
 
 main()

@@ -503,13 +503,18 @@ def test_a_negated_condition_on_any_value_would_let_outsiders_in() -> None:
 # --- the program ----------------------------------------------------------------------------------
 
 
+def organization_resources(deployment: engine.Deployment, kind: str) -> list[engine.Resource]:
+    return [one for one in of_type(deployment, kind) if one.type.startswith("aws:organizations/")]
+
+
 @pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])
 def test_the_program_deploys_every_policy_and_attaches_it(*, preview: bool) -> None:
     deployment = captured("organization", "organization", preview=preview)
     listed = organization_policies(Governance.load(governance_values()))
-    made = {one.name: one.inputs["content"] for one in of_type(deployment, "Policy")}
+    made = {one.name: one.inputs["content"] for one in organization_resources(deployment, "Policy")}
     attachments = [
-        (one.name.rpartition("-")[0], one.inputs["targetId"]) for one in of_type(deployment, "PolicyAttachment")
+        (one.name.rpartition("-")[0], one.inputs["targetId"])
+        for one in organization_resources(deployment, "PolicyAttachment")
     ]
 
     assert deployment.messages == ()
@@ -521,7 +526,7 @@ def test_the_program_deploys_every_policy_and_attaches_it(*, preview: bool) -> N
 def test_a_policy_is_protected_and_acts_in_the_management_account_only() -> None:
     deployment = captured("organization", "organization")
     provider = only(deployment, "aws", "aws")
-    made = [*of_type(deployment, "Policy"), *of_type(deployment, "PolicyAttachment")]
+    made = [one for kind in ("Policy", "PolicyAttachment") for one in organization_resources(deployment, kind)]
 
     assert json.loads(provider.inputs["allowedAccountIds"]) == ["444455556666"]
     assert all(one.protect and one.provider.startswith(provider.urn) for one in made)
@@ -546,7 +551,20 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "a management account of eleven digits": ("management_account_id", "44445555666", "12 digits"),
     "the management account as an environment": ("management_account_id", "333344445555", "must differ"),
     "a Region where the organization does not answer": ("region", "eu-west-1", "'us-east-1'"),
-    "a trail of nobody": ("trail", "none", "'managed' or 'external'"),
+    "a trail kept by the management account": (
+        "trail.key_arn",
+        "arn:aws:kms:us-east-1:444455556666:key/00000000-0000-4000-8000-000000000000",
+        "must be of the log archive's account",
+    ),
+    "a trail kept by an environment": (
+        "trail.key_arn",
+        "arn:aws:kms:us-east-1:333344445555:key/00000000-0000-4000-8000-000000000000",
+        "must be of the log archive's account",
+    ),
+    "a trail under an alias": ("trail.key_arn", "alias/trail", "not an alias"),
+    "a trail in a bucket of capitals": ("trail.bucket_name", "Trail", "the name of a bucket"),
+    "a trail's log kept for a year and a day": ("trail.log_days", 366, "365, 400"),
+    "a break-glass role with a path": ("break_glass_role", "admin/break-glass", "no path"),
     "an owner with spaces": ("owner", "Security Team", "lower-case name"),
     "a cost center with spaces": ("cost_center", "AI Platform", "lower-case name"),
     "no Region": ("allowed_regions", [], "must not be empty"),
@@ -600,5 +618,26 @@ def test_a_wrong_value_is_refused_with_field_and_allowed_values(what: str) -> No
 
 
 def test_the_program_refuses_any_other_stack() -> None:
-    with pytest.raises(engine.EngineError, match="the stack of this program must be organization"):
-        engine.run(ORGANIZATION, "prod", config={})
+    config = {"llm-pipelines-organization:governance": json.dumps(governance_values())}
+
+    with pytest.raises(engine.EngineError, match="the stack must be organization"):
+        engine.run(ORGANIZATION, "prod", config=config)
+
+
+def test_c_8_the_organizations_trail_is_whole_and_kept_by_another_account() -> None:
+    [trail] = [one for one in of_type(captured("organization", "organization"), "Trail") if one.custom]
+    selectors = {one["name"] for one in trail.inputs["advancedEventSelectors"]}
+    whole = ("isOrganizationTrail", "isMultiRegionTrail", "enableLogFileValidation", "includeGlobalServiceEvents")
+
+    assert all(trail.inputs[key] is True for key in whole)
+    assert trail.inputs["kmsKeyId"].split(":")[4] == "555566667777"
+    assert {"management", "data-s3-object", "data-bedrock-guardrail", "network-kms", "network-sts"} <= selectors
+    assert trail.protect
+
+
+def test_c_8_no_trail_is_made_where_the_organization_has_one() -> None:
+    config = {"llm-pipelines-organization:governance": json.dumps({**governance_values(), "trail": None})}
+    deployment = engine.run(ORGANIZATION, "organization", config=config)
+
+    assert of_type(deployment, "Trail") == []
+    assert len(of_type(deployment, "PolicyAttachment")) == 19

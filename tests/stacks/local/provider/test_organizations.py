@@ -18,7 +18,9 @@ Client = Callable[[str], Any]
 
 @pytest.fixture
 def configuration(client: Client, provider: MotoProvider) -> dict[str, Any]:
-    """The configuration as it is written, with the ids of an organization that exists."""
+    """The configuration as it is written, with the ids of an organization that exists, and its archive."""
+    archive = governance_values()["trail"]["bucket_name"]
+    client("s3").create_bucket(Bucket=archive, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     organizations = client("organizations")
     made = organizations.create_organization(FeatureSet="ALL")["Organization"]
     root = organizations.list_roots()["Roots"][0]["Id"]
@@ -46,12 +48,14 @@ def test_every_policy_is_made_and_attached(
         )
         for kind in ("SERVICE_CONTROL_POLICY", "RESOURCE_CONTROL_POLICY")
     }
+    [trail] = client("cloudtrail").describe_trails()["trailList"]
     concerns = ("creation", "model-records", "separation", "sharing")
 
     assert deployment.messages == ()
     assert set(attached["SERVICE_CONTROL_POLICY"]) - {"FullAWSAccess"} == {
         f"llm-pipelines-prod-{concern}" for concern in concerns
     }
+    assert (trail["Name"], trail["IsMultiRegionTrail"]) == ("llm-pipelines-organization-trail", True)
     assert set(attached["RESOURCE_CONTROL_POLICY"]) - {"RCPFullAWSAccess"} == {"llm-pipelines-prod-principals"}
 
 
