@@ -240,16 +240,20 @@ def _key(version: ModelVersion) -> Manifest:
 
 def _proxy(version: ModelVersion) -> Manifest:
     """An init container that stays: it starts before the server and ends after it."""
-    health = {"httpGet": {"path": "/health", "port": Port.MODEL_PROXY_HEALTH}}
+    alive = _asked("/healthz")
     return _contained(
         "proxy",
         version.images.proxy,
         args=["serve"],
         restartPolicy="Always",
         env=variables(proxy_environment(version)),
-        ports=[{"name": "https", "containerPort": Port.MODEL_PROXY}],
+        ports=[
+            {"name": "https", "containerPort": Port.MODEL_PROXY},
+            {"name": "health", "containerPort": Port.MODEL_PROXY_HEALTH},
+        ],
         resources=resources("500m", "512Mi"),
-        startupProbe={**health, "periodSeconds": 2, "failureThreshold": 30},
+        startupProbe={**alive, "periodSeconds": 2, "failureThreshold": 30},
+        livenessProbe={**alive, "failureThreshold": 3, "timeoutSeconds": 5},
         volumeMounts=[
             _mount("certificate", CERTIFICATE_PATH, read_only=True),
             _mount("key", API_KEY_PATH, read_only=True),
@@ -272,15 +276,20 @@ def proxy_environment(version: ModelVersion) -> dict[str, str]:
     }
 
 
+def _asked(path: str) -> Manifest:
+    """A probe of the proxy's own listener; the model server listens on the loopback, where no kubelet comes."""
+    request = {"path": path, "port": Port.MODEL_PROXY_HEALTH, "scheme": "HTTPS"}
+    return {"httpGet": request, "periodSeconds": PROBE_PERIOD_S}
+
+
 def _server(version: ModelVersion) -> Manifest:
-    health = {"httpGet": {"path": "/health", "port": Port.MODEL_SERVER}, "periodSeconds": PROBE_PERIOD_S}
+    health = _asked("/readyz")
     return _contained(
         "server",
         version.images.server,
         command=command(),
         args=arguments(version.serving),
         env=variables(environment()),
-        ports=[{"name": "metrics", "containerPort": Port.MODEL_SERVER}],
         resources=resources(version.cpu, version.memory, **{GPU_RESOURCE: str(version.serving.gpus)}),
         startupProbe={**health, "failureThreshold": -(-version.startup_s // PROBE_PERIOD_S)},
         readinessProbe={**health, "failureThreshold": 3, "timeoutSeconds": 5},

@@ -67,7 +67,8 @@ def arguments(serving: Serving) -> list[str]:
     return [
         WEIGHTS_PATH,
         f"--served-model-name={serving.served_name}",
-        "--host=0.0.0.0",
+        # Its key guards a few paths only; what nobody reaches needs no guard.
+        "--host=127.0.0.1",
         f"--port={Port.MODEL_SERVER}",
         # Pickled weights run code when they are read.
         "--load-format=safetensors",

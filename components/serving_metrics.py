@@ -22,6 +22,9 @@ NAME = "prometheus"
 LABELS = {"app.kubernetes.io/name": NAME}
 SCRAPED = (Room.MODELS, Room.DEVICES)
 _POD = "__meta_kubernetes_pod_"
+# Pods are asked by address, and their certificate names the host behind the load balancer: who answers is settled
+# by the network policy, and what they answer are counters.
+_BEHIND_TLS = {"scheme": "https", "tls_config": {"min_version": "TLS13", "insecure_skip_verify": True}}
 
 
 class ServingMetricsArgs(TypedDict):
@@ -64,7 +67,12 @@ def reading_rules() -> dict[Room, list[Manifest]]:
 
 def scraping() -> Manifest:
     """Prometheus' own configuration; JSON is YAML."""
-    jobs = [_job("model-servers", Room.MODELS, Port.MODEL_SERVER), _job("gpus", Room.DEVICES, Port.GPU_METRICS)]
+    models, gpus = (Room.MODELS, Port.MODEL_PROXY_HEALTH), (Room.DEVICES, Port.GPU_METRICS)
+    jobs = [
+        {**_job("model-servers", *models), **_BEHIND_TLS, "metrics_path": "/model-metrics"},
+        {**_job("model-proxies", *models), **_BEHIND_TLS},
+        _job("gpus", *gpus),
+    ]
     return {"global": {"scrape_interval": "15s", "scrape_timeout": "10s"}, "scrape_configs": jobs}
 
 

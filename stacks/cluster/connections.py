@@ -90,7 +90,7 @@ def _models(networks: Networks) -> tuple[Allowance, ...]:
     """In through the proxy; metrics to Prometheus; out to S3 for weights and to AWS for keys, and nowhere else."""
     return (
         receives("from-load-balancer", cidrs(networks.nodes), Port.MODEL_PROXY, pods=model_server.APP),
-        receives("from-prometheus", PROMETHEUS, Port.MODEL_SERVER, pods=model_server.APP),
+        receives("from-prometheus", PROMETHEUS, Port.MODEL_PROXY_HEALTH, pods=model_server.APP),
         asks_for_names(),
         sends("to-aws", cidrs(networks.endpoints), Port.HTTPS),
         sends("to-s3", cidrs(networks.s3), Port.HTTPS),
@@ -112,7 +112,7 @@ def _replicas(api: Peer) -> tuple[Allowance, ...]:
 def _monitoring(api: Peer) -> tuple[Allowance, ...]:
     return (
         *_asks_the_api(api),
-        sends("to-model-servers", MODEL_SERVERS, Port.MODEL_SERVER),
+        sends("to-model-servers", MODEL_SERVERS, Port.MODEL_PROXY_HEALTH),
         sends("to-gpu-metrics", Peer(Room.DEVICES), Port.GPU_METRICS),
         receives("from-keda", Peer(Room.REPLICAS, KEDA_OPERATOR), Port.PROMETHEUS, pods=serving_metrics.LABELS),
     )

@@ -235,7 +235,7 @@ def test_b_8_only_prometheus_and_the_load_balancer_reach_a_model_server(stack: s
         if "Ingress" in one["spec"]["policyTypes"] and not denies_everything(one)
     }
 
-    assert arriving == {"from-load-balancer": [8443], "from-prometheus": [8000]}
+    assert arriving == {"from-load-balancer": [8443], "from-prometheus": [8081]}
 
 
 @EVERY_CLUSTER
@@ -612,7 +612,9 @@ def test_b_18_the_load_balancer_leads_to_the_proxy_and_never_past_it(stack: str)
 
     assert len(services) == 1
     assert port["nodePort"] == captured("platform", stack).outputs["modelCluster"]["nodePort"]
-    assert named(pod["initContainers"], "proxy")["ports"] == [{"name": "https", "containerPort": port["targetPort"]}]
+    assert {"name": "https", "containerPort": port["targetPort"]} in named(pod["initContainers"], "proxy")["ports"]
+    # The server itself is on the loopback of its pod, where only the proxy is.
+    assert "--host=127.0.0.1" in named(containers(pod), "server")["args"]
     assert all(one["spec"]["type"] in ("NodePort", "ClusterIP") for one in of_kind(stack, "Service"))
 
 
