@@ -13,6 +13,8 @@ from dataclasses import dataclass
 PROJECT = "llm-pipelines"
 # Buckets that AWS writes to under its own key only, and that hand everything on to evidence.
 REPLICATED_LOGS = ("load-balancer-logs", "access-logs")
+# Buckets of prompts and answers, and so of what may have to be erased.
+CONTENT = ("content", "captures")
 # The way of data sets downward: quarantine and release in production, what arrived in staging.
 QUARANTINE, RELEASE, DATA_SETS = "redaction", "release", "datasets"
 # A role's name is the endpoint's with "-endpoint" behind it, and holds 64.

@@ -17,12 +17,13 @@ from components.policy_document import document
 from components.private_bucket import BucketClass, ObjectLock, PrivateBucket
 from components.trail import Trail, trail_arn
 from stacks.environment import Environment
-from stacks.names import REPLICATED_LOGS, Names
+from stacks.names import CONTENT, REPLICATED_LOGS, Names
 from stacks.placement import Placement
 from stacks.platform.purposes import Purpose
 
 # Buckets whose access S3 itself records: what is judged or promised is in them.
 ACCESS_LOGGED = ("content", "registrations")
+WATCHED = ("evidence", "content-evidence", *REPLICATED_LOGS, *CONTENT, "registrations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Evidence:
     """The archive that the network and the gateway write to, and the topic that people subscribe to."""
 
     archive: LogArchive
+    content: PrivateBucket
+    content_key_arn: pulumi.Output[str]
     alarm_topic_arn: pulumi.Output[str]
 
 
@@ -43,7 +46,9 @@ def deploy_evidence(
     if environment.organization.trail == "managed":
         _trail(environment, names, archive, keys, placement)
     alarms = _alarms(environment, names, keys[Purpose.NOTIFICATIONS], placement)
-    return Evidence(archive, alarms.topic_arn)
+    content_key_arn = keys[Purpose.CONTENT].arn
+    content = _content_evidence(environment, names, content_key_arn, placement)
+    return Evidence(archive, content, content_key_arn, alarms.topic_arn)
 
 
 def _log_archive(
@@ -139,22 +144,22 @@ def _alarms(environment: Environment, names: Names, key: DataKey, placement: Pla
             "region": environment.region,
             "name_prefix": names.evidence_alarms,
             "key_arn": key.arn,
-            "evidence_buckets": [names.bucket(name) for name in ("evidence", *REPLICATED_LOGS, *ACCESS_LOGGED)],
+            "evidence_buckets": [names.bucket(name) for name in WATCHED],
             "break_glass_role": environment.break_glass_role,
         },
         placement.replaceable(),
     )
 
 
-def deploy_content_evidence(
-    environment: Environment, names: Names, content: PrivateBucket, key_arn: pulumi.Output[str], placement: Placement
+def _content_evidence(
+    environment: Environment, names: Names, key_arn: pulumi.Output[str], placement: Placement
 ) -> PrivateBucket:
-    """A locked copy of logged prompts, for as long as they may be kept and not a day longer.
+    """A locked copy of prompts and answers, for as long as they may be kept and not a day longer.
 
     It is no part of the evidence bucket, whose lock outlives every right to erasure, and its lock can be lifted by
-    the break-glass role: content may have to go early. Both copies are under the content key.
+    the break-glass role: content may have to go early.
     """
-    locked = PrivateBucket(
+    return PrivateBucket(
         "content-evidence",
         {
             "bucket_name": names.bucket("content-evidence"),
@@ -166,22 +171,33 @@ def deploy_content_evidence(
         },
         placement.lasting(),
     )
-    LogReplication(
-        "replicate-content",
+
+
+def keep_content(
+    environment: Environment,
+    names: Names,
+    evidence: Evidence,
+    bucket: str,
+    source: PrivateBucket,
+    source_key_arn: pulumi.Output[str],
+    placement: Placement,
+) -> LogReplication:
+    """Copies what is logged in the bucket of this name into the locked copy of content."""
+    return LogReplication(
+        f"replicate-{bucket}",
         {
             "account_id": environment.account_id,
             "region": environment.region,
-            "role_name": names.replication_role("content"),
-            "source": content,
-            "source_bucket_name": names.bucket("content"),
-            "source_key_arn": key_arn,
-            "destination": locked,
+            "role_name": names.replication_role(bucket),
+            "source": source,
+            "source_bucket_name": names.bucket(bucket),
+            "source_key_arn": source_key_arn,
+            "destination": evidence.content,
             "destination_bucket_name": names.bucket("content-evidence"),
-            "destination_key_arn": key_arn,
+            "destination_key_arn": evidence.content_key_arn,
         },
         placement.replaceable(),
     )
-    return locked
 
 
 def content_evidence_policy(environment: Environment, names: Names, key_arn: str) -> str:
@@ -193,6 +209,6 @@ def content_evidence_policy(environment: Environment, names: Names, key_arn: str
         *protection(bucket, account_id, deployer_role=environment.deployer_role, break_glass_role=break_glass),
         within_organization(bucket, account_id, environment.organization.id, roles),
         *encrypted_with(bucket, key_arn),
-        replicated_by(bucket, account_id, [names.replication_role("content")]),
+        replicated_by(bucket, account_id, [names.replication_role(source) for source in CONTENT]),
         written_by("OnlyReplicationWrites", [f"{bucket}/*"], account_id, [break_glass]),
     )

@@ -19,7 +19,7 @@ from components.key_policy import (
 )
 from components.policy_document import Statement, document
 from stacks.environment import Environment, EnvironmentName
-from stacks.names import DATA_SETS, QUARANTINE, RELEASE, REPLICATED_LOGS, Names
+from stacks.names import CONTENT, DATA_SETS, QUARANTINE, RELEASE, REPLICATED_LOGS, Names
 from stacks.platform.purposes import Purpose, purposes
 
 COPY = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
@@ -70,7 +70,7 @@ def _of_models(environment: Environment, place: Place, names: Names) -> Uses:
         Purpose.CONTENT: (
             use_by_log_groups(place, [names.log_group("model-invocations")]),
             use_by_delivery("DeliverInvocations", place, "bedrock.amazonaws.com", bedrock),
-            use_by_roles("Replicate", place, [names.replication_role("content")], COPY, via=["s3"]),
+            use_by_roles("Replicate", place, [names.replication_role(one) for one in CONTENT], COPY, via=["s3"]),
             *_redacted(environment, place, names),
             use_by_roles("Investigate", place, [environment.break_glass_role], ["kms:Decrypt"], via=["s3"]),
         ),

@@ -26,6 +26,7 @@ from stacks.configuration import ConfigurationError
 from stacks.environment import Environment, SageMakerModel
 from stacks.names import Names
 from stacks.placement import Placement
+from stacks.platform.evidence import keep_content
 from stacks.platform.foundation import Foundation
 from stacks.platform.keys import Purpose
 
@@ -133,7 +134,7 @@ def _endpoint(
 def _captures(environment: Environment, foundation: Foundation, placement: Placement) -> PrivateBucket:
     """What endpoints were asked and answered: content, as short-lived as the model invocation log."""
     names, key_arn = foundation.names, foundation.key_arn(Purpose.SAGEMAKER)
-    return PrivateBucket(
+    captures = PrivateBucket(
         CAPTURES,
         {
             "bucket_name": names.bucket(CAPTURES),
@@ -144,6 +145,8 @@ def _captures(environment: Environment, foundation: Foundation, placement: Place
         },
         placement.lasting(),
     )
+    keep_content(environment, names, foundation.evidence, CAPTURES, captures, key_arn, placement)
+    return captures
 
 
 def capture_policy(environment: Environment, names: Names, key_arn: str) -> str:

@@ -29,7 +29,7 @@ from components.segmentation import Segment
 from components.service_endpoints import ServiceEndpoints
 from stacks.environment import BedrockModel, Environment
 from stacks.placement import Placement
-from stacks.platform.evidence import deploy_content_evidence
+from stacks.platform.evidence import keep_content
 from stacks.platform.foundation import Foundation
 from stacks.platform.keys import Purpose
 from stacks.platform.managed_models import ManagedModels, deploy_managed_models
@@ -210,7 +210,7 @@ def _invocation_logging(environment: Environment, foundation: Foundation, placem
         },
         placement.lasting(),
     )
-    deploy_content_evidence(environment, names, logging.bucket, key_arn, placement)
+    keep_content(environment, names, foundation.evidence, "content", logging.bucket, key_arn, placement)
 
 
 def _model_endpoints(
