@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -33,8 +33,8 @@ from stacks.local.engine_values import holds_unknown, leaves, plain, secret_path
 STACK = "pulumi:pulumi:Stack"
 STACK_REFERENCE = "pulumi:pulumi:StackReference"
 
-# Everything the SDK may rely on. What is absent (hooks, invoke transforms, parameterized packages,
-# state migrations) the SDK itself refuses with a sentence.
+# Everything the SDK may rely on. What is absent (hooks around operations, invoke transforms, parameterized
+# packages, state migrations) the SDK itself refuses with a sentence.
 FEATURES = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_SECRETS,
     resource_pb2.RESOURCE_MONITOR_FEATURE_RESOURCE_REFERENCES,
@@ -43,6 +43,7 @@ FEATURES = (
     resource_pb2.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
     resource_pb2.RESOURCE_MONITOR_FEATURE_TRANSFORMS,
+    resource_pb2.RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
 )
 
 
@@ -89,6 +90,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         self._preview = preview
         self._providers = Providers(project, backend)
         self._transforms: list[callback_pb2.Callback] = []
+        self._error_hooks: dict[str, callback_pb2.Callback] = {}
         self._lock = threading.RLock()
         self.registered: dict[str, Resource] = {}
         self.checked: dict[str, dict[str, Json]] = {}
@@ -166,10 +168,33 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
         pending = self._resource(request, Created("", {}, modelled=False))
         self._judged(pending, checked.inputs)
         self._refuse_unreturned_outputs(request)
-        created = self._by_backend(request, lambda: self._backend.create(checked))
+        created = self._by_backend(request, lambda: self._create_until_given_up(wire, checked))
         self.registered[request.urn] = replace(self._resource(request, created), region=scope.region)
         self.checked[request.urn] = checked.inputs
         return created
+
+    def _create_until_given_up(self, wire: resource_pb2.RegisterResourceRequest, checked: Checked) -> Created:
+        """Again for as long as one of the resource's error hooks asks for it."""
+        errors: list[str] = []
+        while True:
+            try:
+                return self._backend.create(checked)
+            except EngineError as error:
+                errors.insert(0, str(error))
+                if not self._asks_again(wire, checked, errors):
+                    raise
+
+    def _asks_again(self, wire: resource_pb2.RegisterResourceRequest, checked: Checked, errors: Sequence[str]) -> bool:
+        request = resource_pb2.ErrorHookRequest(
+            urn=checked.urn,
+            name=checked.name,
+            type=checked.type,
+            new_inputs=struct(checked.inputs),
+            failed_operation="create",
+            errors=errors,
+        )
+        answers = [_ask_error_hook(self._error_hooks[name], request) for name in wire.hooks.on_error]
+        return any(answer.retry for answer in answers)
 
     def _judged(self, pending: Resource, inputs: Mapping[str, Json]) -> None:
         provider = self.registered.get(pending.provider.rpartition("::")[0])
@@ -342,6 +367,13 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             self._transforms.append(request)
             return empty_pb2.Empty()
 
+    def RegisterErrorHook(self, request: resource_pb2.RegisterErrorHookRequest, context: Any = None) -> empty_pb2.Empty:
+        with self._lock:
+            if request.name in self._error_hooks:
+                raise EngineError(f"error hook {request.name!r} is registered twice")
+            self._error_hooks[request.name] = request.callback
+        return empty_pb2.Empty()
+
     def _transformed(self, wire: resource_pb2.RegisterResourceRequest) -> resource_pb2.RegisterResourceRequest:
         callbacks = [*wire.transforms, *(self._transforms if wire.type != STACK else ())]
         for callback in callbacks:
@@ -469,6 +501,22 @@ def _apply_options(wire: resource_pb2.RegisterResourceRequest, options: resource
 def _call_back(
     callback: callback_pb2.Callback, request: resource_pb2.TransformRequest
 ) -> resource_pb2.TransformResponse:
+    made = resource_pb2.TransformResponse()
+    made.ParseFromString(_invoked(callback, request, f"a transform of {request.name!r}"))
+    return made
+
+
+def _ask_error_hook(
+    callback: callback_pb2.Callback, request: resource_pb2.ErrorHookRequest
+) -> resource_pb2.ErrorHookResponse:
+    made = resource_pb2.ErrorHookResponse()
+    made.ParseFromString(_invoked(callback, request, f"an error hook of {request.name!r}"))
+    if made.error:
+        raise EngineError(f"an error hook of {request.name!r} failed: {made.error}")
+    return made
+
+
+def _invoked(callback: callback_pb2.Callback, request: Any, what: str) -> bytes:  # Any: a message of the protocol
     with grpc.insecure_channel(callback.target) as channel:
         stub = callback_pb2_grpc.CallbacksStub(channel)
         try:
@@ -476,7 +524,5 @@ def _call_back(
                 callback_pb2.CallbackInvokeRequest(token=callback.token, request=request.SerializeToString())
             )
         except grpc.RpcError as error:
-            raise EngineError(f"a transform of {request.name!r} failed: {error.details()}") from error
-    made = resource_pb2.TransformResponse()
-    made.ParseFromString(answer.response)
-    return made
+            raise EngineError(f"{what} failed: {error.details()}") from error
+    return bytes(answer.response)
