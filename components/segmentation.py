@@ -26,7 +26,7 @@ MODEL_NODE_PORT = 30443
 _BETWEEN_NODES = (
     (Port.DNS, "names in the cluster"),
     (Port.MODEL_PROXY, "prompts from one node to a pod on another"),
-    (Port.MODEL_SERVER, "metrics of model servers"),
+    (Port.MODEL_PROXY_HEALTH, "metrics of model servers"),
     (Port.GPU_METRICS, "metrics of GPUs"),
     (Port.PROMETHEUS, "metrics for the autoscaler"),
     (Port.KEDA_OPERATOR, "metrics adapter of the autoscaler"),
