@@ -523,6 +523,13 @@ def test_the_program_deploys_every_policy_and_attaches_it(*, preview: bool) -> N
     assert len(made) == 4 + 3 * 5
 
 
+def test_policies_do_not_depend_on_the_order_of_the_configuration() -> None:
+    values = governance_values()
+    turned = {**values, "environments": dict(reversed(values["environments"].items()))}
+
+    assert organization_policies(Governance.load(turned)) == organization_policies(Governance.load(values))
+
+
 def test_a_policy_is_protected_and_acts_in_the_management_account_only() -> None:
     deployment = captured("organization", "organization")
     provider = only(deployment, "aws", "aws")
