@@ -18,7 +18,7 @@ ENVIRONMENT = "llm-pipelines:environment"
 Answers = Mapping[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]  # Any: JSON
 
 
-def with_public_model(stack: str = "staging", host: str = PUBLIC_HOST) -> Values:
+def with_public_model(stack: str = "prod", host: str = PUBLIC_HOST) -> Values:
     """An environment that offers a model behind a provider's API: its host is the way out."""
     values = environment_values(stack)
     model = {
@@ -36,7 +36,7 @@ def with_public_model(stack: str = "staging", host: str = PUBLIC_HOST) -> Values
 
 
 @functools.cache
-def with_egress(stack: str = "staging") -> engine.Deployment:
+def with_egress(stack: str = "prod") -> engine.Deployment:
     return run(stack, with_public_model(stack))
 
 
@@ -58,7 +58,7 @@ def table_id(tier: str) -> str:
     return f"rtb-{tuple(Tier).index(Tier(tier)):017x}"
 
 
-def in_existing_vpc(stack: str = "staging") -> Values:
+def in_existing_vpc(stack: str = "dev") -> Values:
     values = environment_values(stack)
     zones = values["network"]["zones"]
     existing = {
