@@ -17,7 +17,7 @@ def with_hole(deployment: engine.Deployment, kind: str, plant: Plant, name: str 
     """The same deployment with one change to every resource of a kind (and name)."""
 
     def planted(resource: engine.Resource) -> engine.Resource:
-        if resource.type.rpartition(":")[2] != kind or name not in ("", resource.name):
+        if not _is(resource, kind, name):
             return resource
         inputs = copy.deepcopy(resource.inputs)
         plant(inputs)
@@ -28,14 +28,15 @@ def with_hole(deployment: engine.Deployment, kind: str, plant: Plant, name: str 
 
 def without(deployment: engine.Deployment, kind: str, name: str = "") -> engine.Deployment:
     """The same deployment without the resources of a kind (and name)."""
-    kept = [one for one in deployment.resources if one.type.rpartition(":")[2] != kind or name not in ("", one.name)]
-    return replace(deployment, resources=tuple(kept))
+    return replace(deployment, resources=tuple(one for one in deployment.resources if not _is(one, kind, name)))
 
 
 def changed(deployment: engine.Deployment, kind: str, name: str = "", **fields: Any) -> engine.Deployment:
     """The same deployment with other facts about the resources of a kind: `protect`, `dependencies`."""
-    resources = [
-        replace(one, **fields) if one.type.rpartition(":")[2] == kind and name in ("", one.name) else one
-        for one in deployment.resources
-    ]
+    resources = [replace(one, **fields) if _is(one, kind, name) else one for one in deployment.resources]
     return replace(deployment, resources=tuple(resources))
+
+
+def _is(resource: engine.Resource, kind: str, name: str) -> bool:
+    """Resources of AWS; our own components may be called the same."""
+    return resource.custom and resource.type.rpartition(":")[2] == kind and name in ("", resource.name)
