@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contracts.programs import PROGRAMS, captured
+from tests.contracts.programs import AROUND, PROGRAMS, captured
 from tests.stacks.configurations import ENVIRONMENTS
 
 pytestmark = pytest.mark.xdist_group("programs")  # one worker captures each graph once
@@ -19,18 +19,19 @@ LISTS = Path(__file__).parent / "graphs"
 def _listed(program: str) -> str:
     """One line a resource: type, name, and the environments that have it where not all do."""
     found: dict[tuple[str, str], list[str]] = {}
-    for stack in ENVIRONMENTS:
+    stacks = (program,) if program in AROUND else ENVIRONMENTS
+    for stack in stacks:
         for resource in captured(program, stack).resources:
             if not resource.type.startswith("pulumi:pulumi:"):
                 found.setdefault((resource.type, resource.name), []).append(stack)
     lines = []
-    for (kind, name), stacks in sorted(found.items()):
-        some = "" if len(stacks) == len(ENVIRONMENTS) else f"  [{', '.join(stacks)}]"
+    for (kind, name), having in sorted(found.items()):
+        some = "" if len(having) == len(stacks) else f"  [{', '.join(having)}]"
         lines.append(f"{kind} {name}{some}")
     return "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", [*PROGRAMS, *AROUND])
 def test_a_program_deploys_exactly_what_is_listed(program: str) -> None:
     assert _listed(program) == (LISTS / f"{program}.txt").read_text(encoding="utf-8")
 
@@ -45,5 +46,5 @@ def test_a_preview_shows_what_is_deployed(program: str, stack: str) -> None:
 
 if __name__ == "__main__":
     LISTS.mkdir(exist_ok=True)
-    for program in PROGRAMS:
+    for program in (*PROGRAMS, *AROUND):
         (LISTS / f"{program}.txt").write_text(_listed(program), encoding="utf-8")
