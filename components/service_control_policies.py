@@ -372,7 +372,13 @@ def _tagged(walls: Walls) -> tuple[Statement, ...]:
     reader = {"ArnNotEquals": {"aws:PrincipalArn": walls.downward.reader_arn}} if walls.downward else {}
     instances = ["arn:aws:ec2:*:*:instance/*", "arn:aws:ec2:*:*:volume/*"]
     untagged = [
-        deny(f"DenyWithout{word}", TAGGED_AT_CREATION, "*", when={"Null": {f"aws:RequestTag/{key}": "true"}})
+        deny(
+            f"DenyWithout{word}",
+            TAGGED_AT_CREATION,
+            "*",
+            # What a service makes for the caller (RDS its secret) is tagged by the service, not by us.
+            when={"Null": {f"aws:RequestTag/{key}": "true"}, "BoolIfExists": NOT_FOR_US_BY_A_SERVICE},
+        )
         for word, key in (("Env", "env"), ("DataClass", "data-class"))
     ]
     return (

@@ -23,6 +23,7 @@ from components.organization_policies import (
     require_room,
 )
 from stacks.configuration import ConfigurationError
+from stacks.environment import Environment
 from stacks.governance import Governance
 from stacks.local import engine
 from stacks.local.iam.document import parse_document
@@ -31,7 +32,7 @@ from stacks.local.policy_evaluator import Decision, Request, evaluate
 from stacks.organization.policies import organization_policies
 from tests.contracts.governed import ANYTHING, ELSEWHERE, attached, governance, organization_layer
 from tests.contracts.programs import captured, of_type, only
-from tests.stacks.configurations import ORGANIZATION, changed, governance_values
+from tests.stacks.configurations import ORGANIZATION, changed, environment_values, governance_values
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 ACCOUNTS = {"dev": "111122223333", "staging": "222233334444", "prod": "333344445555"}
@@ -267,6 +268,12 @@ ALLOWED: dict[str, tuple[str, str, str, Keys]] = {
         "rds:CreateDBCluster",
         "*",
         {"aws:RequestTag/env": "{env}", "aws:RequestTag/data-class": "internal"},
+    ),
+    "a secret that the database service makes for the deployer": (
+        "llm-pipelines-{env}-deployer",
+        "secretsmanager:CreateSecret",
+        "*",
+        {"aws:ViaAWSService": True},
     ),
     "break-glass deletes a key": ("llm-pipelines-{env}-break-glass", "kms:ScheduleKeyDeletion", "*", {}),
     "break-glass stops a trail": ("llm-pipelines-{env}-break-glass", "cloudtrail:StopLogging", "*", {}),
@@ -622,6 +629,23 @@ def test_a_wrong_value_is_refused_with_field_and_allowed_values(what: str) -> No
         Governance.load(changed(governance_values(), {field: value}))
 
     assert allowed in str(refusal.value)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_organization_and_environments_are_configured_alike(environment: str) -> None:
+    """Two files of two owners: what differs between them would lock somebody out, or nobody."""
+    own = Environment.load(environment_values(environment))
+    governed = Governance.load(governance_values())
+    around = governed.environments[own.name]
+
+    assert own.organization.id == governed.organization_id
+    assert own.account_id == around.account_id
+    assert own.break_glass_role == around.break_glass_role
+    assert set(around.deployer_roles) == {own.deployer_role, *own.workload_deployers.values()}
+    assert {model.foundation_model for model in own.bedrock_models} <= set(governed.allowed_models)
+    assert {region for model in own.bedrock_models for region in model.destination_regions} | {own.region} <= set(
+        governed.allowed_regions
+    )
 
 
 def test_the_program_refuses_any_other_stack() -> None:
