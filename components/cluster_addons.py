@@ -17,6 +17,7 @@ import pulumi_aws as aws
 
 from components.cluster_identities import SERVICE_ACCOUNTS, ClusterIdentity
 from components.component import Component
+from components.eventual_consistency import until_permissions_spread
 from components.gpu_scheduling import system_node_selector
 from components.kubernetes_versions import PINNED, Addon
 
@@ -86,6 +87,7 @@ def _addon(
     associations: list[aws.eks.AddonPodIdentityAssociationArgsDict] = []
     if role_arn is not None:
         associations = [{"role_arn": role_arn, "service_account": SERVICE_ACCOUNTS[IDENTITIES[addon]].name}]
+        opts.hooks = until_permissions_spread(f"{addon.value}-addon")
     return aws.eks.Addon(
         f"{addon.value}-addon",
         cluster_name=cluster_name,

@@ -12,6 +12,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.component import Component
+from components.eventual_consistency import until_permissions_spread
 
 FIELDS = (
     *("version", "account-id", "vpc-id", "subnet-id", "interface-id", "az-id", "flow-direction", "traffic-path"),
@@ -47,6 +48,6 @@ class FlowLog(Component):
                 "per_hour_partition": True,
             },
             # The delivery service would otherwise write its own statements into the bucket policy.
-            opts=self.child(depends_on=[args["bucket_ready"]]),
+            opts=self.child(depends_on=[args["bucket_ready"]], hooks=until_permissions_spread(name)),
         )
         self.register_outputs({})

@@ -13,6 +13,7 @@ import pulumi_aws as aws
 
 from components.bucket_policy import encrypted_with, protection, within_organization
 from components.component import Component
+from components.eventual_consistency import until_permissions_spread
 from components.policy_document import allow, assume_role_policy, document, service
 from components.private_bucket import BucketClass, PrivateBucket
 
@@ -69,7 +70,7 @@ class InvocationLogging(Component):
                 },
             },
             # Bedrock tries both destinations when the configuration is put.
-            opts=self.child(depends_on=[bucket.ready, permissions]),
+            opts=self.child(depends_on=[bucket.ready, permissions], hooks=until_permissions_spread(name)),
         )
         self.bucket = bucket
         self.register_outputs({"bucketArn": bucket.arn})

@@ -53,6 +53,7 @@ class Resource:
     aliases: tuple[str, ...] = ()
     region: str = ""
     deleted_with: str = ""
+    error_hooks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -262,6 +262,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer):
             id=created.id,
             secrets=tuple(secret_paths(wire.object)),
             ignore_changes=tuple(wire.ignoreChanges),
+            error_hooks=tuple(wire.hooks.on_error),
             aliases=tuple(alias.urn or alias.spec.name for alias in wire.aliases),
             deleted_with=wire.deletedWith,
         )

@@ -291,3 +291,37 @@ def test_t_e4_an_update_does_not_undo_what_scaling_did(stack: str) -> None:
     assert only(deployment, "Service", "gateway").ignore_changes == ("desiredCount",)
     nodes = [one for one in deployment.resources if one.type == "aws:eks/nodeGroup:NodeGroup"]
     assert all(any("desiredSize" in path for path in node.ignore_changes) for node in nodes)
+
+
+# --- permissions that have not spread yet ---------------------------------------------------------
+
+# Types whose creation tries a role or a bucket policy out.
+TRIES_PERMISSIONS_OUT = {
+    "aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration",
+    "aws:ec2/flowLog:FlowLog",
+}
+
+
+def impatient(deployment: engine.Deployment) -> list[str]:
+    """Resources that would fail the first `up` in a new account, because IAM takes its time."""
+    return [
+        one.name
+        for one in deployment.resources
+        if (one.type in TRIES_PERMISSIONS_OUT or one.inputs.get("podIdentityAssociations")) and not one.error_hooks
+    ]
+
+
+@EVERY_ENVIRONMENT
+def test_t_k6_what_tries_permissions_out_is_tried_again(stack: str) -> None:
+    deployment = captured("platform", stack)
+
+    assert [one for one in deployment.resources if one.error_hooks]
+    assert impatient(deployment) == []
+
+
+def test_t_k6_a_resource_that_does_not_wait_for_permissions_is_found() -> None:
+    deployment = captured("platform", "prod")
+    logging = only(deployment, "InvocationLoggingConfiguration")
+    hasty = tuple(replace(one, error_hooks=()) if one is logging else one for one in deployment.resources)
+
+    assert impatient(replace(deployment, resources=hasty)) == [logging.name]
