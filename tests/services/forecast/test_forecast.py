@@ -37,6 +37,12 @@ def made() -> ModelPlan:
     return plan(seasonal(), CAPACITY, NOW, days=2)
 
 
+@pytest.fixture(scope="module")
+def made_late_and_short() -> ModelPlan:
+    """Two intervals after the history's end, with a quota that is too small."""
+    return plan(seasonal(), replace(CAPACITY, replicas_max=3), NOW + 2 * INTERVAL, days=1)
+
+
 Judged = tuple[Series, Backtest, Backtest]
 
 
@@ -87,11 +93,10 @@ def test_b_20_useless_plan_gains_nothing() -> None:
     assert upside_down.usd > 2 * reactive.usd
 
 
-def test_b_20_stale_history_leaves_the_model_reactive() -> None:
+def test_b_20_stale_history_leaves_the_model_reactive(made_late_and_short: ModelPlan) -> None:
     series = seasonal()
-    fresh = plan(series, CAPACITY, NOW + 2 * INTERVAL, days=1)
-    assert fresh.reactive == ""
-    assert fresh.steps[0].at == NOW + 2 * INTERVAL
+    assert made_late_and_short.reactive == ""
+    assert made_late_and_short.steps[0].at == NOW + 2 * INTERVAL
     stale = plan(series, CAPACITY, NOW + 2 * INTERVAL + timedelta(seconds=1), days=1)
     assert "more than 2 intervals" in stale.reactive
     assert stale.steps == ()
@@ -134,10 +139,9 @@ def test_plan_holds_replicas_for_p90_and_a_band_of_cost(made: ModelPlan) -> None
     assert 0 < made.usd_p50 < made.usd_p90
 
 
-def test_plan_says_when_quota_is_too_small(made: ModelPlan) -> None:
-    small = plan(seasonal(), replace(CAPACITY, replicas_max=3), NOW, days=1)
-    assert small.intervals_short > 0
-    assert max(step.replicas for step in small.steps) == 3
+def test_plan_says_when_quota_is_too_small(made: ModelPlan, made_late_and_short: ModelPlan) -> None:
+    assert made_late_and_short.intervals_short > 0
+    assert max(step.replicas for step in made_late_and_short.steps) == 3
     assert made.intervals_short == 0
 
 
