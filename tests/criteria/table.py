@@ -6,6 +6,7 @@ python -m tests.criteria.table --write
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import sys
 from collections import defaultdict
@@ -40,6 +41,7 @@ def criterion(test: str) -> str | None:
     )
 
 
+@functools.cache
 def answers(folder: Path = REPOSITORY / "tests") -> Mapping[str, list[str]]:
     """Criterion → tests as `file::name`."""
     found: defaultdict[str, list[str]] = defaultdict(list)
