@@ -7,11 +7,15 @@ import json
 import pytest
 
 from tests.contracts.programs import TARGETS, captured, of_type, only
-from tests.stacks.configurations import ENVIRONMENTS
+from tests.stacks.configurations import ENVIRONMENTS, environment_values
 
 pytestmark = pytest.mark.xdist_group("programs")  # one worker captures each graph once
 EVERY_TARGET = pytest.mark.parametrize(("program", "stack"), TARGETS)
 EVERY_ENVIRONMENT = pytest.mark.parametrize("stack", ENVIRONMENTS)
+
+
+def zones(stack: str) -> list[str]:
+    return list(environment_values(stack)["network"]["zones"])
 
 
 @EVERY_ENVIRONMENT
@@ -36,6 +40,8 @@ def test_only_callers_and_issuers_are_reached_and_only_from_edge_and_app(stack: 
     attachments = of_type(deployment, "VpcAttachment")
 
     assert routes == (set() if stack == "local" else {("edge", "10.0.0.0/12"), ("app", "10.2.0.0/24")})
+    # Each zone of the app tier has a table of its own, so that a way out can lead through its zone's firewall.
+    assert len([tier for tier in tables.values() if tier == "app"]) == len(zones(stack))
     assert len(attachments) == (0 if stack == "local" else 1)
     for attachment in attachments:
         assert attachment.inputs["transitGatewayDefaultRouteTableAssociation"] is False
@@ -87,15 +93,36 @@ def test_what_aws_makes_by_itself_is_emptied(stack: str) -> None:
 CONNECTIONS = {
     ("clients", "load-balancer", 443),
     ("load-balancer", "gateway", 8443),
-    ("gateway", "model-server", 8000),
     ("gateway", "endpoints", 443),
     ("gateway", "database", 5432),
     ("gateway", "cache", 6379),
     ("gateway", "issuers", 443),
     ("gateway", "s3", 443),
+}
+# Where there is a cluster of model servers: prompts, its own traffic, AWS, and who deploys it.
+CLUSTER_CONNECTIONS = {
+    ("gateway", "model-load-balancer", 443),
+    ("model-load-balancer", "model-server", 30443),
+    *(("model-server", "model-server", port) for port in (53, 8081, 8443, 9090, 9400, 9666, 10250)),
+    *(("cluster-api", "model-server", port) for port in (6443, 9443, 10250, 10251)),
+    ("model-server", "cluster-api", 443),
     ("model-server", "endpoints", 443),
     ("model-server", "s3", 443),
+    ("cluster-deployer", "cluster-api", 443),
+    ("cluster-deployer", "endpoints", 443),
+    ("cluster-deployer", "s3", 443),
 }
+MANAGED_MODEL_CONNECTIONS = {("managed-model", "endpoints", 443), ("managed-model", "s3", 443)}
+
+
+def expected_connections(stack: str) -> set[tuple[str, str, int]]:
+    own = CLUSTER_CONNECTIONS if stack in ("staging", "prod") else set()
+    managed = MANAGED_MODEL_CONNECTIONS if stack == "prod" else set()
+    every = CONNECTIONS | own | managed
+    if stack != "local":
+        return every
+    moved = {("load-balancer", "gateway", 8443): ("load-balancer", "gateway", 8800)}
+    return {moved.get(one, one) for one in every} - {("gateway", "issuers", 443)}
 
 
 @EVERY_ENVIRONMENT
@@ -112,32 +139,23 @@ def test_connections_are_exactly_the_table(stack: str) -> None:
         outward.add((groups[rule.inputs["securityGroupId"]], target, rule.inputs["fromPort"]))
         assert rule.inputs.get("cidrIpv4", "10.2.0.0/24") == "10.2.0.0/24"
 
-    port = 8800 if stack == "local" else 8443
-    expected = {(source, target, port if number == 8443 else number) for source, target, number in CONNECTIONS}
-    assert inward | outward == (expected - {("gateway", "issuers", 443)} if stack == "local" else expected)
+    assert inward | outward == expected_connections(stack)
     assert not any(
         group.inputs.get("ingress") or group.inputs.get("egress") for group in of_type(deployment, "SecurityGroup")
     )
 
 
-SERVICES = {
-    *("bedrock", "bedrock-runtime", "ecr.api", "ecr.dkr", "kms", "logs"),
-    *("monitoring", "secretsmanager", "sqs", "sts"),
-}
-
-
 @EVERY_ENVIRONMENT
-def test_every_interface_endpoint_has_private_names_a_policy_and_one_port(stack: str) -> None:
-    deployment = captured("platform", stack)
-    endpoints = [one for one in of_type(deployment, "VpcEndpoint") if one.inputs["vpcEndpointType"] == "Interface"]
-    group = only(deployment, "SecurityGroup", "endpoints")
+def test_datagrams_carry_names_between_nodes_and_nothing_else(stack: str) -> None:
+    rules = [
+        one
+        for kind in ("SecurityGroupIngressRule", "SecurityGroupEgressRule")
+        for one in of_type(captured("platform", stack), kind)
+    ]
+    other = {one.name for one in rules if one.inputs["ipProtocol"] != "tcp"}
+    names = {"model-server-to-model-server-53-udp-ingress", "model-server-to-model-server-53-udp-egress"}
 
-    assert {one.inputs["serviceName"].removeprefix("com.amazonaws.us-east-1.") for one in endpoints} == SERVICES
-    for one in endpoints:
-        assert one.inputs["privateDnsEnabled"] is True
-        assert len(one.inputs["subnetIds"]) >= 2
-        assert one.inputs["securityGroupIds"] == [group.id]
-        assert json.loads(one.inputs["policy"])["Statement"]
+    assert other == (names if stack in ("staging", "prod") else set())
 
 
 @EVERY_ENVIRONMENT
@@ -170,12 +188,12 @@ def test_unknown_names_are_not_resolved_even_when_the_firewall_fails(stack: str)
 @EVERY_ENVIRONMENT
 def test_callers_speak_tls_13_or_not_at_all(stack: str) -> None:
     deployment = captured("platform", stack)
-    listener = only(deployment, "Listener").inputs
-    balancer = only(deployment, "LoadBalancer").inputs
+    listener = only(deployment, "Listener", "gateway-listener").inputs
+    balancer = only(deployment, "LoadBalancer", "gateway-load-balancer").inputs
 
     assert (listener["protocol"], listener["port"]) == ("HTTPS", 443)
     assert listener["sslPolicy"] == "ELBSecurityPolicy-TLS13-1-3-PQ-2025-09"
-    assert only(deployment, "TargetGroup").inputs["protocol"] == "HTTPS"
+    assert only(deployment, "TargetGroup", "gateway-targets").inputs["protocol"] == "HTTPS"
     assert balancer["internal"] is True
     assert balancer["dropInvalidHeaderFields"] is True
     assert balancer["accessLogs"]["enabled"] is True

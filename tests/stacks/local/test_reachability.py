@@ -82,7 +82,7 @@ def opened(kind: str, group: str, **peer: str) -> Resources:
 
 
 def routed(table: str, cidr: str, **target: str) -> Resources:
-    table_id = one("aws:ec2/routeTable:RouteTable", f"{table}-routes").id
+    table_id = one("aws:ec2/routeTable:RouteTable", f"{'app-a' if table == 'app' else table}-routes").id
     values = {"routeTableId": table_id, "destinationCidrBlock": cidr, **target}
     return planted(ROUTE, "hole", one(ROUTE, "edge-to-hub-1"), values)
 
@@ -110,10 +110,14 @@ def test_data_tier_is_reached_only_from_the_app_tier_on_its_ports(stack: str) ->
 
 
 @pytest.mark.parametrize("stack", ENVIRONMENTS)
-def test_model_servers_are_reached_only_from_the_gateway(stack: str) -> None:
+def test_model_servers_are_reached_only_through_their_load_balancer(stack: str) -> None:
     found = summary(read(resources(stack), expected=EXPECTED_TIERS))
-    into = {(one.name, str(ports)) for (one, other), ports in found.items() if other.name == "model-server"}
-    assert into == {("gateway", "8000")}
+    into = {
+        (one.name, str(ports))
+        for (one, other), ports in found.items()
+        if other.name == "model-server" and one.name not in ("model-server", "cluster-api")
+    }
+    assert into == ({("model-load-balancer", "30443")} if configured(stack).self_hosting else set())
 
 
 @pytest.mark.parametrize("stack", ENVIRONMENTS)
@@ -142,7 +146,7 @@ HOLES: Mapping[str, tuple[Callable[[], Resources], str]] = {
     ),
     "model server opened to its network": (
         lambda: opened(INGRESS, "model-server", cidrIpv4="10.28.0.0/16"),
-        "model servers are reached only from the gateway",
+        "model servers are reached only from the gateway, through their load balancer",
     ),
     "load balancer opened to the internet": (
         lambda: opened(INGRESS, "load-balancer", cidrIpv4="0.0.0.0/0"),
@@ -150,7 +154,7 @@ HOLES: Mapping[str, tuple[Callable[[], Resources], str]] = {
     ),
     "gateway may call out": (
         lambda: opened(EGRESS, "gateway", cidrIpv4="0.0.0.0/0"),
-        "only the gateway goes out, to declared issuers on 443",
+        "only the gateway goes out, to declared issuers and public models on 443",
     ),
     "model tier routed to an internet gateway": (
         lambda: routed("model", "0.0.0.0/0", **INTERNET_ROUTE),
@@ -204,7 +208,7 @@ def test_planted_hole_is_found(hole: str) -> None:
 def test_path_of_a_hole_is_told_hop_by_hop() -> None:
     found = judged(routed("model", "0.0.0.0/0", **INTERNET_ROUTE))
     told = [str(breach) for breach in found if breach.promise == "the model tier reaches no internet"]
-    assert re.search(r"model-server \(subnet model-a, 10\.28\.128\.0\)", told[0])
+    assert re.search(r"cluster-api \(subnet model-a, 10\.28\.128\.0\)", told[0])
     assert "→ route hole: 0.0.0.0/0 over gateway igw-0123456789abcdef0\n  → internet (" in told[0]
     assert told[0].endswith("judged by routes alone")
 
