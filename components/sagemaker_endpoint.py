@@ -259,7 +259,7 @@ def _image(repository_arn: str) -> tuple[Statement, Statement]:
             ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
             repository_arn,
         ),
-        allow("LogInToRegistry", ["ecr:GetAuthorizationToken"], "*"),
+        allow("RegistryToken", ["ecr:GetAuthorizationToken"], "*"),
     )
 
 

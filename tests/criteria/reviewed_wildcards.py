@@ -53,6 +53,20 @@ WILDCARDS = (
         "EKS names the group when it makes the nodes; bound by the tag that it puts on groups of this cluster.",
     ),
     Reviewed("RolePolicy", "RegistryToken", "*", "ecr:GetAuthorizationToken is about no resource."),
+    Reviewed("RolePolicy", "LookAtNetwork", "*", "Describe calls of SageMaker: AWS allows them on everything only."),
+    Reviewed("RolePolicy", "WriteMetrics", "*", "cloudwatch:PutMetricData is about no resource; bound by namespace."),
+    Reviewed(
+        "RolePolicy",
+        "PlaceInterfaces",
+        "arn:aws:ec2:…:network-interface/*",
+        "Interfaces get their ids when they are made; subnets and group in the same statement bind the call.",
+    ),
+    Reviewed(
+        "RolePolicy",
+        "HandOverInterfaces",
+        "arn:aws:ec2:…:network-interface/*",
+        "Interfaces get their ids when they are made; bound to the subnets of models by ec2:Subnet.",
+    ),
     Reviewed(
         "RolePolicy",
         "TenantDataKeys",
