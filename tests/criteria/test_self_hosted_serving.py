@@ -248,6 +248,28 @@ def test_b_8_every_connection_between_pods_is_allowed_at_both_ends(stack: str) -
     assert leaving == arriving
 
 
+@EVERY_CLUSTER
+def test_b_8_ports_of_network_policies_are_open_in_the_security_groups_too(stack: str) -> None:
+    """Pods share the groups of their nodes: a port that only one of both layers opens is a connection that hangs."""
+    rules_by_flow: dict[str, set[int]] = {}
+    for one in of_type(captured("platform", stack), "SecurityGroupIngressRule"):
+        flow = re.sub(r"-\d+(-udp)?-ingress$", "", one.name)
+        rules_by_flow.setdefault(flow, set()).add(one.inputs["fromPort"])
+    policies = of_kind(stack, "NetworkPolicy")
+    between_pods = {end[2] for one in policies for end in ends(one, "to")}
+    from_the_api = {
+        port["port"]
+        for one in policies
+        if one["metadata"]["name"].endswith("from-kubernetes-api")
+        for _, rule in rules(one)
+        for port in rule["ports"]
+    }
+
+    assert between_pods - rules_by_flow["model-server-to-model-server"] == set()
+    assert from_the_api - rules_by_flow["cluster-api-to-model-server"] == set()
+    assert 8443 in rules_by_flow["model-server-to-model-server"]
+
+
 def ends(policy: Manifest, side: str) -> Iterator[tuple[str, str, int]]:
     """Namespace it comes from, namespace it goes to, port; connections to addresses are left out."""
     own = policy["metadata"]["namespace"]

@@ -76,3 +76,54 @@ def test_value_that_the_api_refuses_is_refused() -> None:
     refusal = sentences(key, {"keyUsage": "SIGN"})[0]
     assert refusal.startswith("keyUsage: must be one of ")
     assert refusal.endswith("ENCRYPT_DECRYPT, GENERATE_VERIFY_MAC, KEY_AGREEMENT, SIGN_VERIFY (got 'SIGN')")
+
+
+# --- Kubernetes --------------------------------------------------------------------------------------
+
+DEPLOYMENT = "kubernetes:apps/v1:Deployment"
+SCALED_OBJECT = "kubernetes:keda.sh/v1alpha1:ScaledObject"
+
+
+def deployment(**container: object) -> dict[str, object]:
+    labels = {"app": "a"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i", **container}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"}, "spec": spec}
+
+
+def test_kubernetes_objects_are_checked_to_their_last_field() -> None:
+    probe = {"httpGet": {"path": "/", "port": 80}}
+
+    assert sentences(DEPLOYMENT, deployment(startupProbe=probe)) == []
+    assert sentences(DEPLOYMENT, deployment(startupProb=probe)) == [
+        "spec.template.spec.containers[0].startupProb: unknown property; did you mean startupProbe?"
+    ]
+    assert sentences(DEPLOYMENT, deployment(args="serve")) == [
+        "spec.template.spec.containers[0].args: must be a list (got str)"
+    ]
+
+
+def test_custom_resources_are_checked_by_their_envelope() -> None:
+    """What is inside belongs to a definition that no SDK has."""
+    scaled: dict[str, object] = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": "s"},
+        "spec": {"any": 1},
+    }
+
+    assert sentences(SCALED_OBJECT, scaled) == []
+    assert sentences(SCALED_OBJECT, {**scaled, "specs": {}}) == ["specs: unknown property; did you mean spec?"]
+    assert sentences(SCALED_OBJECT, {"kind": "ScaledObject"}) == ["apiVersion: is required and missing"]
+
+
+@pytest.mark.parametrize("token", ["kubernetes:apps/v1:Deploymint", "kubernetes:networking.k8s.io/v1:NetworkPolice"])
+def test_a_misspelt_kind_of_kubernetes_is_no_custom_resource(token: str) -> None:
+    with pytest.raises(EngineError, match="no installed provider SDK knows the resource type"):
+        schema.problems(token, {})
+
+
+def test_text_that_happens_to_be_json_stays_text() -> None:
+    """A kubeconfig may be written as JSON; a provider's account list travels as JSON and is none."""
+    assert "kubeconfig" in schema.text_properties("pulumi:providers:kubernetes")
+    assert "allowedAccountIds" not in schema.text_properties("pulumi:providers:aws")
