@@ -95,7 +95,7 @@ GRAPH = {
     10: "every_interface_endpoint_private_dns_policy_unique",
     11: "endpoint_policy_allows_ecr_layer_bucket_and_fm_arns",
     12: "no_default_route_from_model_or_data_tier",
-    13: "sg_rules_standalone_no_0_0_0_0_0_egress",
+    13: "sg_rules_standalone_no_anywhere_egress",
     14: "dns_firewall_default_block_fail_closed",
     15: "graph_reachability",
     16: "eks_private_only_api_auth_no_creator_admin",
@@ -114,7 +114,7 @@ GRAPH = {
     29: "stack_contract_version_required",
     30: "program_imports_with_clean_sys_path_from_main_dir",
     31: "program_makes_no_network_call_at_import",
-    32: "policy_pack_mandatory_not_advisory_and_on_proxy_props",
+    32: "policy_pack_mandatory_not_advisory",
     33: "quota_preflight_table_covers_used_instance_types",
     34: "scaffolded_workload_passes_1_to_32",
 }
