@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (FetchError, ManifestError, SignatureError) as error:
         code = _failed(str(error))
     except (BotoCoreError, ClientError) as error:
-        code = _failed(f"KMS: {type(error).__name__}")
+        code = _failed(f"AWS: {_kind(error)}")
     except OSError as error:
         code = _failed(f"{error.filename}: {os.strerror(error.errno or 0)}")
     raise SystemExit(code)
@@ -129,6 +129,10 @@ def _told(options: argparse.Namespace, problems: Sequence[Problem], well: str, m
         lines = [f"REFUSED {problem}" for problem in problems] or [well]
         print("\n".join(lines))
     return 1 if problems else 0
+
+
+def _kind(error: BotoCoreError | ClientError) -> str:
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else type(error).__name__
 
 
 def _failed(sentence: str) -> int:

@@ -91,7 +91,7 @@ def test_kms_that_does_not_sign_is_said_in_one_sentence(
 ) -> None:
     unknown = kms_key.rpartition("/")[0] + "/00000000-0000-0000-0000-000000000000"
     assert run("sign", "--bundle", weights.folder, *IDENTITY, "--key-arn", unknown, "--region", REGION) == 1
-    assert capsys.readouterr().err.startswith("model-weights: KMS: ")
+    assert capsys.readouterr().err.startswith("model-weights: AWS: NotFound")
     assert not (weights.folder / MANIFEST).exists()
 
 
