@@ -16,8 +16,9 @@ from stacks.local.reachability.paths import INTERNET
 from stacks.local.reachability.summary import Place, Summary, columns, summary
 from stacks.local.reachability.traffic import Traffic
 
-_BOX_WIDTH, _BOX_HEIGHT, _GAP_WIDTH, _ROW_HEIGHT = 136, 52, 92, 68
-_LEFT, _TOP, _TURN_STEP, _ENTRY_STEP = 16, 88, 12, 19
+_BOX_WIDTH, _BOX_HEIGHT, _GAP_WIDTH, _ROW_HEIGHT = 148, 66, 104, 80
+_LEFT, _TOP, _TURN_STEP, _ENTRY_STEP = 16, 88, 12, 16
+_PORTS_NAMED_MAX = 2
 _STYLE = """
   svg { font: 13px system-ui, sans-serif; }
   .page { fill: #ffffff; } text { fill: #1f2328; } .quiet { fill: #59636e; }
@@ -107,14 +108,21 @@ def _arrows(found: Summary, boxes: dict[Place, _Box]) -> Iterator[str]:
         yield _arrow(start, end, traffic, entry, turn)
 
 
+def _label(traffic: Traffic) -> str:
+    """Few ports by number, many by their count: the table has them all."""
+    if len(traffic.ranges) <= _PORTS_NAMED_MAX:
+        return str(traffic)
+    return f"{sum(high - low + 1 for low, high in traffic.ranges)} ports"
+
+
 def _arrow(start: _Box, end: _Box, traffic: Traffic, entry: int, turn: int) -> str:
     rightward = 1 if start.column < end.column else -1
     out = start.x if start.column > end.column else start.x + _BOX_WIDTH
     into = end.x if rightward == 1 else end.x + _BOX_WIDTH
     bend = into - rightward * (_GAP_WIDTH - 16 - _TURN_STEP * (turn % 4))
-    y = end.y + 7 + _ENTRY_STEP * (entry % 3)
+    y = end.y + 9 + _ENTRY_STEP * (entry % 4)
     label = into - rightward * 26
     return (
         f'<path class="arrow" marker-end="url(#head)" d="M{out} {start.middle}H{bend}V{y}H{into}"/>'
-        f'<text class="port" x="{label}" y="{y - 4}" text-anchor="middle">{escape(str(traffic))}</text>'
+        f'<text class="port" x="{label}" y="{y - 4}" text-anchor="middle">{escape(_label(traffic))}</text>'
     )

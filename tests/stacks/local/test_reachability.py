@@ -21,7 +21,7 @@ from rich.console import Console
 
 from stacks.local import engine
 from stacks.local.captured_platform import captured, configured
-from stacks.local.reachability.__main__ import declared_by, report
+from stacks.local.reachability.__main__ import declared_by, drawn, report
 from stacks.local.reachability.__main__ import main as reachability
 from stacks.local.reachability.drawing import drawing
 from stacks.local.reachability.network import Acl, AclRule, Group, GroupRule, Network, Party, Route, Subnet, admitted
@@ -265,6 +265,12 @@ def test_drawing_is_well_formed_and_the_same_every_time() -> None:
     texts = {element.text for element in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")}  # noqa: S314 - own text
     assert {"gateway", "database", "8443", "6379", "prod & all"} <= texts
     assert "internet" not in texts
+
+
+def test_picture_in_docs_is_the_one_of_today() -> None:
+    drawn_today = drawn(read(resources("prod"), expected=EXPECTED_TIERS), "prod")
+    command = "python -m stacks.local.reachability --environment prod --svg docs/reachability.svg"
+    assert (REPOSITORY / "docs" / "reachability.svg").read_text(encoding="utf-8") == drawn_today, command
 
 
 def test_breaches_are_the_same_every_time() -> None:
