@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | migrate | ingest [--once] | audit verify | audit prove`.
+"""The command line: `gateway serve | migrate | ingest [--once] | audit verify | audit prove | redact-dataset`.
 
 Settings come from the environment. A setting that is missing or unsafe is one sentence and exit code 1.
 """
@@ -29,6 +29,7 @@ from services.gateway.exchange import Denied
 from services.gateway.http_protocol import BoundedHttp
 from services.gateway.ingestion import ingest
 from services.gateway.logs import write_to_stdout
+from services.gateway.redact_dataset import Order, redact_dataset
 from services.gateway.settings import Address, Settings, SettingsError
 
 DRAIN_S = 25  # less than the 30 s that ECS gives
@@ -64,6 +65,16 @@ def _parser() -> argparse.ArgumentParser:
     proving = audit.add_parser("prove", help="print proofs of a request's records, for outsiders")
     proving.add_argument("request_id", help="as in the response's x-request-id")
     proving.set_defaults(run=_prove)
+    redacting = commands.add_parser("redact-dataset", help="redact invocation records into quarantine")
+    redacting.add_argument("--source", required=True, metavar="BUCKET", help="content bucket to read")
+    redacting.add_argument("--prefix", required=True, help="which of its objects")
+    redacting.add_argument("--quarantine", required=True, metavar="BUCKET", help="where the redacted records go")
+    redacting.add_argument("--token-key", required=True, metavar="ARN", help="KMS key that tokens are made with")
+    redacting.add_argument("--run", required=True, help="name of this run: the same values get the same tokens")
+    redacting.add_argument(
+        "--source-class", required=True, action="append", metavar="CLASS", help="data class of what is read; repeatable"
+    )
+    redacting.set_defaults(run=_redact)
     return parser
 
 
@@ -125,6 +136,13 @@ def _verify(settings: Settings, options: argparse.Namespace) -> int:
 
 def _prove(settings: Settings, options: argparse.Namespace) -> int:
     return audit_prove.prove(settings, options.request_id, sys.stdout)
+
+
+def _redact(settings: Settings, options: argparse.Namespace) -> int:
+    order = Order(
+        options.source, options.prefix, options.quarantine, options.token_key, options.run, options.source_class
+    )
+    return redact_dataset(settings.region, order, sys.stdout)
 
 
 def _ended(number: int, frame: FrameType | None) -> None:
