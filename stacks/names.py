@@ -99,7 +99,7 @@ class Names:
     def managed_model(self, model_id: str) -> str:
         """A SageMaker endpoint: letters, digits and single hyphens, 63 at most; model ids hold dots as well."""
         wanted = self.named(model_id)
-        name = re.sub(r"[^0-9A-Za-z]+", "-", wanted)
+        name = re.sub(r"[^0-9A-Za-z]+", "-", wanted).strip("-")
         if name == wanted and len(name) <= ENDPOINT_NAME_CHARS_MAX:
             return name
         digest = hashlib.sha256(wanted.encode()).hexdigest()[:8]
