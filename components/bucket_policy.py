@@ -96,7 +96,9 @@ def within_organization(bucket_arn: str, account_id: str, organization_id: str, 
     )
 
 
-def encrypted_with(bucket_arn: str, key_arn: str, *, digests_of: str = "") -> tuple[Statement, Statement]:
+def encrypted_with(
+    bucket_arn: str, key_arn: str | Sequence[str], *, digests_of: str = ""
+) -> tuple[Statement, Statement]:
     """Whoever names an encryption must name ours; who names none gets the bucket's default.
 
     CloudTrail (`digests_of`) names Amazon's own key for its digests; refused, it refuses to make the trail.
@@ -118,6 +120,18 @@ def encrypted_with(bucket_arn: str, key_arn: str, *, digests_of: str = "") -> tu
             principal=ANYONE,
             when={"Null": {key: "false"}, "StringNotEquals": {key: key_arn}},
         ),
+    )
+
+
+def encrypted_below(sid: str, bucket_arn: str, prefix: str, key_arn: str) -> Statement:
+    """Objects under `prefix` are under a key of their own: the bucket's default is not theirs, so it must be named."""
+    key = "s3:x-amz-server-side-encryption-aws-kms-key-id"
+    return deny(
+        sid,
+        ["s3:PutObject"],
+        f"{bucket_arn}/{prefix}*",
+        principal=ANYONE,
+        when={"StringNotEquals": {key: key_arn}},
     )
 
 

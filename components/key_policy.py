@@ -119,6 +119,28 @@ def use_in_bucket(
     return allow(sid, actions, "*", principal=account(place.account_id), when={"StringEquals": exactly, **of_roles})
 
 
+def hand_out_grants(place: Place, deployer_role: str, grantees: Sequence[str], operations: Sequence[str]) -> Statement:
+    """The deployer lets these roles use a key by grants, each bound to one encryption context; itself it lets in never.
+
+    https://docs.aws.amazon.com/kms/latest/developerguide/grant-authorization.html
+    """
+    return allow(
+        "HandOutGrants",
+        ["kms:CreateGrant"],
+        "*",
+        principal=account(place.account_id),
+        when={
+            "StringEquals": {
+                "kms:CallerAccount": place.account_id,
+                "kms:GrantConstraintType": "EncryptionContextEquals",
+                "kms:GranteePrincipal": [role_arn(place.account_id, role) for role in grantees],
+            },
+            "ForAllValues:StringEquals": {"kms:GrantOperations": list(operations)},
+            **_by_roles(place, (deployer_role,)),
+        },
+    )
+
+
 def use_by_scaling(place: Place) -> tuple[Statement, Statement]:
     """Auto Scaling starts nodes with encrypted volumes, as a role whose permissions are AWS's and hold no KMS.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 import pulumi
 import pulumi_aws as aws
 
-from components.bucket_policy import encrypted_with, protection
+from components.bucket_policy import encrypted_below, encrypted_with, protection
 from components.component import Component
 from components.policy_document import ANYONE, allow, deny, document, service
 from components.private_bucket import BucketClass, PrivateBucket
@@ -26,6 +26,7 @@ class WorkloadDocumentsArgs(TypedDict):
     queue_name: str
     queue_arn: str
     key_arn: pulumi.Input[str]
+    tenant_key_arns: Mapping[str, pulumi.Input[str]]
     deployer_role: str
     break_glass_role: str
 
@@ -61,7 +62,9 @@ class WorkloadDocuments(Component):
                 "bucket_name": args["bucket_name"],
                 "bucket_class": BucketClass.DOCUMENTS,
                 "key_arn": args["key_arn"],
-                "policy": pulumi.Output.from_input(args["key_arn"]).apply(lambda arn: documents_policy(args, arn)),
+                "policy": pulumi.Output.all(args["key_arn"], args["tenant_key_arns"]).apply(
+                    lambda known: documents_policy(args, known[0], known[1])
+                ),
             },
             self.child(),
         )
@@ -98,8 +101,8 @@ def redrive_policy(dead_letter_arn: str) -> str:
     return json.dumps({"deadLetterTargetArn": dead_letter_arn, "maxReceiveCount": ATTEMPTS_MAX})
 
 
-def documents_policy(args: WorkloadDocumentsArgs, key_arn: str) -> str:
-    """Our account over TLS 1.3, encrypted with the workload's key."""
+def documents_policy(args: WorkloadDocumentsArgs, key_arn: str, tenant_key_arns: Mapping[str, str]) -> str:
+    """Our account over TLS 1.3, under the workload's key; a tenant with a key of its own is under that one."""
     return document(
         *protection(
             args["bucket_arn"],
@@ -107,7 +110,11 @@ def documents_policy(args: WorkloadDocumentsArgs, key_arn: str) -> str:
             deployer_role=args["deployer_role"],
             break_glass_role=args["break_glass_role"],
         ),
-        *encrypted_with(args["bucket_arn"], key_arn),
+        *encrypted_with(args["bucket_arn"], [key_arn, *tenant_key_arns.values()] if tenant_key_arns else key_arn),
+        *(
+            encrypted_below(f"DenyOtherKeysOfTenant{number}", args["bucket_arn"], f"{tenant}/", arn)
+            for number, (tenant, arn) in enumerate(sorted(tenant_key_arns.items()), 1)
+        ),
     )
 
 

@@ -177,6 +177,11 @@ class Registration:
     document_bucket: str
     document_queue_url: str
     dead_letter_queue_url: str
+    tenant_key_arns: Mapping[str, str] = field(default_factory=dict)  # where each tenant has a key of its own
+
+    def key_for(self, tenant: str) -> str:
+        """The key under which this tenant's data keys are made."""
+        return self.tenant_key_arns.get(tenant, self.key_arn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,25 @@ from pathlib import Path
 import pulumi
 
 from components.data_key import DataKey, KeyUse
+from components.tenant_key_grants import TenantKeyGrants
 from components.workload_documents import WorkloadDocuments
 from components.workload_registration import WorkloadRegistration
+from stacks.classification import KeyTier
 from stacks.configuration import ConfigurationError
 from stacks.contract import Platform
 from stacks.names import Names
 from stacks.placement import Placement
 from stacks.workloads.registration import Deployed, WorkloadFiles, registration_document
 from stacks.workloads.workload import Workload, require_offered
-from stacks.workloads.workload_key import role_name, workload_key_policy
+from stacks.workloads.workload_key import (
+    GRANTED,
+    INGEST,
+    SERVE,
+    context,
+    role_name,
+    tenant_key_policy,
+    workload_key_policy,
+)
 
 
 def deploy(folder: Path) -> None:
@@ -35,8 +45,9 @@ def deploy(folder: Path) -> None:
         protected=workload.deletion_protection,
     )
     key = _key(workload, names, platform, placement)
-    documents = _documents(workload, names, key, placement)
-    registration = _registration(workload, files, platform, key, documents, placement)
+    tenant_keys = _tenant_keys(workload, names, platform, placement)
+    documents = _documents(workload, names, key, tenant_keys, placement)
+    registration = _registration(workload, files, platform, key, tenant_keys, documents, placement)
     _export(key, documents, registration)
 
 
@@ -64,7 +75,51 @@ def _key(workload: Workload, names: Names, platform: Platform, placement: Placem
     )
 
 
-def _documents(workload: Workload, names: Names, key: DataKey, placement: Placement) -> WorkloadDocuments:
+def _tenant_keys(
+    workload: Workload, names: Names, platform: Platform, placement: Placement
+) -> dict[str, pulumi.Output[str]]:
+    """A key for each tenant where the key tier asks for it: the data of one goes with its key, and nobody else's."""
+    tenants = workload.tenants if workload.key_tier is KeyTier.TENANT else ()
+    return {tenant: _tenant_key(workload, tenant, names, platform, placement) for tenant in tenants}
+
+
+def _tenant_key(
+    workload: Workload, tenant: str, names: Names, platform: Platform, placement: Placement
+) -> pulumi.Output[str]:
+    roles = {SERVE: platform.gateway_role_arn, INGEST: platform.ingest_role_arn}
+    policy = pulumi.Output.all(*roles.values()).apply(
+        lambda known: tenant_key_policy(workload, role_name(known[0]), role_name(known[1]))
+    )
+    key = DataKey(
+        f"tenant-{tenant}",
+        {
+            "purpose": f"Everything that {workload.name} holds for {tenant}",
+            "alias": names.alias(f"workload-{workload.name}-{tenant}"),
+            "use": KeyUse.ENCRYPT,
+            "policy": policy,
+        },
+        placement.lasting(),
+    )
+    TenantKeyGrants(
+        f"tenant-{tenant}-grants",
+        {
+            "key_arn": key.arn,
+            "context": {**context(workload), "tenant": tenant},
+            "grantees": roles,
+            "operations": GRANTED,
+        },
+        placement.replaceable(),
+    )
+    return key.arn
+
+
+def _documents(
+    workload: Workload,
+    names: Names,
+    key: DataKey,
+    tenant_keys: dict[str, pulumi.Output[str]],
+    placement: Placement,
+) -> WorkloadDocuments:
     bucket, queue = names.documents_bucket(workload.name), names.documents_queue(workload.name)
     return WorkloadDocuments(
         "documents",
@@ -75,6 +130,7 @@ def _documents(workload: Workload, names: Names, key: DataKey, placement: Placem
             "queue_name": queue,
             "queue_arn": names.queue_arn(queue),
             "key_arn": key.arn,
+            "tenant_key_arns": tenant_keys,
             "deployer_role": workload.deployer_role,
             "break_glass_role": workload.break_glass_role,
         },
@@ -87,6 +143,7 @@ def _registration(
     files: WorkloadFiles,
     platform: Platform,
     key: DataKey,
+    tenant_keys: dict[str, pulumi.Output[str]],
     documents: WorkloadDocuments,
     placement: Placement,
 ) -> WorkloadRegistration:
@@ -97,6 +154,7 @@ def _registration(
         offered=offered,
         deployed=pulumi.Output.all(
             key_arn=key.arn,
+            tenant_key_arns=tenant_keys,
             bucket=documents.bucket,
             queue_url=documents.queue_url,
             dead_letter_queue_url=documents.dead_letter_queue_url,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.workload_registration import canonical, digest, template_key
@@ -43,6 +43,7 @@ class Deployed:
     bucket: str
     queue_url: str
     dead_letter_queue_url: str
+    tenant_key_arns: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_tool(folder: Path, name: str) -> Mapping[str, object]:
@@ -69,6 +70,7 @@ def registration_document(workload: Workload, files: WorkloadFiles, deployed: De
             "claims": {"workload": workload.name},
             "tenants": list(workload.tenants),
             "key_arn": deployed.key_arn,
+            **({"tenant_key_arns": dict(deployed.tenant_key_arns)} if deployed.tenant_key_arns else {}),
             "documents": {
                 "bucket": deployed.bucket,
                 "queue_url": deployed.queue_url,

@@ -70,7 +70,7 @@ class PgDocumentStore:
             if not await self._put(connection, scope, document, len(passages)):
                 raise Outdated(f"{document.collection}/{document.name}")
             await connection.execute(DELETE_CHUNKS, *_place(scope, document))
-            sealed = await self._data_key(connection, scope, registration.key_arn)
+            sealed = await self._data_key(connection, scope, registration.key_for(scope.tenant))
             rows = await self._rows(scope, document, passages, sealed)
             await connection.executemany(INSERT_CHUNK, rows)
 

@@ -85,6 +85,7 @@ class Document(_Strict, frozen=True):
     key_arn: str
     documents: _Documents
     roles: dict[_Name, _Role]
+    tenant_key_arns: dict[_Name, str] = {}
 
 
 class _TemplateFile(_Strict, frozen=True):
@@ -112,6 +113,7 @@ def read(text: bytes, workload: str, environment: str, template: Callable[[str],
         document_bucket=document.documents.bucket,
         document_queue_url=document.documents.queue_url,
         dead_letter_queue_url=document.documents.dead_letter_queue_url,
+        tenant_key_arns=document.tenant_key_arns,
     )
 
 
@@ -142,6 +144,16 @@ def _require_law(document: Document, workload: str, environment: str) -> None:
         )
     if not document.tenants or not document.roles:
         raise RegistrationError("tenants and roles must not be empty")
+    _require_tenant_keys(document)
+
+
+def _require_tenant_keys(document: Document) -> None:
+    """Restricted data: one key for each tenant, so that destroying it destroys this tenant's data and no other's."""
+    keys = document.tenant_key_arns
+    if document.data_class is DataClass.RESTRICTED and not keys:
+        raise RegistrationError("tenant_key_arns must name a key for each tenant for data class restricted (got none)")
+    if keys and (set(keys) != set(document.tenants) or len({*keys.values(), document.key_arn}) <= len(keys)):
+        raise RegistrationError(f"tenant_key_arns must name one different key for each tenant (got {sorted(keys)})")
 
 
 def _role(document: Document, name: str, role: _Role, template: Callable[[str], bytes]) -> Role:

@@ -366,6 +366,24 @@ async def test_c_7_when_the_key_is_gone_the_passages_are_shredded(
         await texts(documents, registration, "acme")
 
 
+async def test_c_7_destroying_a_tenants_key_takes_that_tenants_passages_and_no_other(
+    store: PgDocumentStore, documents: PgDocuments, registration: Registration
+) -> None:
+    keys = {
+        tenant: boto3.client("kms", region_name=REGION).create_key()["KeyMetadata"]["Arn"]
+        for tenant in registration.tenants
+    }
+    separate = replace(registration, tenant_key_arns=keys)
+    for tenant in keys:
+        await store.replace(separate, document(tenant), passages(LEAVE))
+    # moto never gets round to deleting a key, so the test takes it out of moto's hands.
+    del kms_backends["123456789012"][REGION].keys[keys["acme"].rpartition("/")[2]]
+
+    with pytest.raises(Unavailable, match="Decrypt: NotFoundException"):
+        await texts(documents, separate, "acme")
+    assert set(await texts(documents, separate, "globex")) == set(LEAVE)
+
+
 async def test_each_tenant_has_a_data_key_of_its_own_and_a_new_workload_key_makes_a_new_one(
     store: PgDocumentStore,
     documents: PgDocuments,
