@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Room
-from components.component import Component
+from components.component import LateComponent
 from components.manifest import Manifest, metadata
 
 
@@ -21,7 +21,7 @@ class ClusterAccountArgs(TypedDict):
     """By namespace; narrower than rules for the whole cluster."""
 
 
-class ClusterAccount(Component):
+class ClusterAccount(LateComponent):
     """No token is mounted unless a pod asks for it; without rules the account may do nothing."""
 
     account: kubernetes.core.v1.ServiceAccount

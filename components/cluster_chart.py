@@ -15,7 +15,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Room
-from components.component import Component
+from components.component import LateComponent
 from components.manifest import Manifest
 
 TIMEOUT_S = 600
@@ -29,7 +29,7 @@ class ClusterChartArgs(TypedDict):
     values: pulumi.Input[Manifest]
 
 
-class ClusterChart(Component):
+class ClusterChart(LateComponent):
     """One release; what fails is taken back whole."""
 
     release: kubernetes.helm.v3.Release

@@ -14,7 +14,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Port, Room
-from components.component import Component
+from components.component import LateComponent
 from components.gpu_scheduling import gpu_node_selector, toleration
 from components.manifest import Manifest, metadata
 from components.pod_hardening import resources, variables
@@ -29,7 +29,7 @@ class GpuDevicesArgs(TypedDict):
     gpu_metrics_image: pulumi.Input[str]
 
 
-class GpuDevices(Component):
+class GpuDevices(LateComponent):
     """Two daemons on every GPU node."""
 
     device_plugin: kubernetes.apps.v1.DaemonSet

@@ -15,7 +15,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Port, Room
-from components.component import Component
+from components.component import LateComponent
 from components.manifest import Manifest, metadata
 
 PROMETHEUS_URL = f"http://prometheus.{Room.MONITORING.value}.svc:{Port.PROMETHEUS}"
@@ -75,7 +75,7 @@ class ModelAutoscalingArgs(TypedDict):
     scaling: pulumi.Input[Scaling]
 
 
-class ModelAutoscaling(Component):
+class ModelAutoscaling(LateComponent):
     """The scaled object of one model version."""
 
     def __init__(self, name: str, args: ModelAutoscalingArgs, opts: pulumi.ResourceOptions | None = None) -> None:

@@ -12,7 +12,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Room
-from components.component import Component
+from components.component import LateComponent
 from components.manifest import Manifest, metadata
 
 VALID_H = 24
@@ -27,7 +27,7 @@ class ModelCertificateArgs(TypedDict):
     secret_name: str
 
 
-class ModelCertificate(Component):
+class ModelCertificate(LateComponent):
     """Issuer and certificate."""
 
     certificate: kubernetes.apiextensions.CustomResource

@@ -13,7 +13,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Port, Room
-from components.component import Component
+from components.component import LateComponent
 from components.manifest import Manifest, metadata
 from components.model_serving import NODE_PORT
 
@@ -22,7 +22,7 @@ class ModelEntranceArgs(TypedDict):
     selector: Mapping[str, str]
 
 
-class ModelEntrance(Component):
+class ModelEntrance(LateComponent):
     """The service on every node."""
 
     def __init__(self, name: str, args: ModelEntranceArgs, opts: pulumi.ResourceOptions | None = None) -> None:

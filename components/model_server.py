@@ -15,7 +15,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster_identities import SERVICE_ACCOUNTS, ClusterIdentity
 from components.cluster_layout import Port, Room
-from components.component import Component
+from components.component import LateComponent
 from components.gpu_scheduling import GPU_RESOURCE, gpu_node_selector, toleration
 from components.manifest import Manifest, metadata
 from components.model_server_arguments import (
@@ -106,7 +106,7 @@ class ModelServerArgs(TypedDict):
     certificate_secret: str
 
 
-class ModelServer(Component):
+class ModelServer(LateComponent):
     """Deployment and disruption budget of one version."""
 
     deployment: kubernetes.apps.v1.Deployment

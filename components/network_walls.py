@@ -13,7 +13,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Room
-from components.component import Component
+from components.component import LateComponent
 from components.manifest import Manifest, metadata
 from components.network_allowance import nothing
 
@@ -24,7 +24,7 @@ class NetworkWallsArgs(TypedDict):
     """Name → specification of a network policy."""
 
 
-class NetworkWalls(Component):
+class NetworkWalls(LateComponent):
     """One policy that denies, one for each allowance."""
 
     def __init__(self, name: str, args: NetworkWallsArgs, opts: pulumi.ResourceOptions | None = None) -> None:

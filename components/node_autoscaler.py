@@ -14,7 +14,7 @@ import pulumi_kubernetes as kubernetes
 from components.cluster_account import rule
 from components.cluster_identities import SERVICE_ACCOUNTS, ClusterIdentity
 from components.cluster_layout import Port, Room
-from components.component import Component
+from components.component import LateComponent
 from components.gpu_scheduling import system_node_selector
 from components.manifest import Manifest, metadata
 from components.pod_hardening import container_security, pod_security, resources, variables
@@ -32,7 +32,7 @@ class NodeAutoscalerArgs(TypedDict):
     region: str
 
 
-class NodeAutoscaler(Component):
+class NodeAutoscaler(LateComponent):
     """One replica: two would only wait for each other's lease."""
 
     def __init__(self, name: str, args: NodeAutoscalerArgs, opts: pulumi.ResourceOptions | None = None) -> None:

@@ -13,7 +13,7 @@ import pulumi_kubernetes as kubernetes
 
 from components.cluster_account import rule
 from components.cluster_layout import Port, Room
-from components.component import Component
+from components.component import LateComponent
 from components.gpu_scheduling import system_node_selector
 from components.manifest import Manifest, metadata
 from components.pod_hardening import container_security, pod_security, resources, scratch
@@ -32,7 +32,7 @@ class ServingMetricsArgs(TypedDict):
     service_account: str
 
 
-class ServingMetrics(Component):
+class ServingMetrics(LateComponent):
     """Configuration, deployment, service."""
 
     def __init__(self, name: str, args: ServingMetricsArgs, opts: pulumi.ResourceOptions | None = None) -> None:

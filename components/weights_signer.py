@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as kubernetes
 
 from components.cluster_layout import Room
-from components.component import Component
+from components.component import LateComponent
 from components.manifest import metadata
 from components.model_server import SIGNER, SIGNER_FILE
 
@@ -18,7 +18,7 @@ class WeightsSignerArgs(TypedDict):
     """PEM."""
 
 
-class WeightsSigner(Component):
+class WeightsSigner(LateComponent):
     """The key as a file for the pods that verify."""
 
     def __init__(self, name: str, args: WeightsSignerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
