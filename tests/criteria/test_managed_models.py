@@ -27,6 +27,7 @@ from stacks.configuration import ConfigurationError
 from stacks.environment import Environment
 from stacks.local import engine
 from stacks.local.iam.pattern import ContextValue
+from stacks.local.policy_evaluator import FULL_AWS_ACCESS
 from tests.contracts.programs import captured, of_type, only
 from tests.contracts.rendered_policies import Policies, policies
 from tests.stacks.configurations import ENVIRONMENTS, PLATFORM, changed, environment_values
@@ -632,6 +633,27 @@ def test_a_21_only_the_gateway_asks_and_only_through_the_endpoint() -> None:
     assert not allowed("summariser")
     assert not allowed("gateway", f"{arn}-other")
     assert not allowed("gateway", aws_SourceVpce=p.endpoint_id("kms"))
+
+
+@pytest.mark.parametrize(
+    ("role", "action", "allowed"),
+    [
+        ("model-intake", "s3:PutObject", True),
+        ("model-intake", "s3:DeleteObjectVersion", False),
+        ("model-intake", "s3:PutBucketObjectLockConfiguration", False),
+        ("deployer", "s3:PutObject", False),
+        ("gateway", "s3:PutObject", False),
+        ("break-glass", "s3:DeleteObjectVersion", True),
+    ],
+)
+def test_a_21_weights_come_in_one_way_and_stay(role: str, action: str, allowed: bool) -> None:
+    """Even a role that may everything: the bucket decides."""
+    p = policies("prod")
+    bucket = p.bucket("models")
+    resource = bucket if "Bucket" in action else f"{bucket}/summariser/1/model.safetensors"
+    caller = f"arn:aws:iam::{p.account}:role/llm-pipelines-prod-{role}"
+
+    assert p.decide(caller, action, resource, identity=[FULL_AWS_ACCESS]).allowed is allowed
 
 
 # --- no keys of Bedrock ---------------------------------------------------------------------------------------
