@@ -1,7 +1,7 @@
 """The command line: `forecast plan` makes a plan from token history, `forecast expose` tells it to KEDA's scraper.
 
 forecast plan --history tokens.csv --capacity capacity.toml --out build/forecast
-forecast plan --from-audit --capacity capacity.toml --json
+forecast plan --from-audit --capacity capacity.toml --days 7 --out build/forecast   and hours for the cluster
 forecast plan --synthetic 7 --capacity capacity.toml          an invented history, for a first look
 forecast expose --plan plan.json --listen 0.0.0.0:9443 --certificate tls.crt --private-key tls.key
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from services.forecast.csv_history import usages_in
 from services.forecast.documents import PlanError, as_config_map, as_document, as_figures
 from services.forecast.exposition import server, tls13
 from services.forecast.history import HistoryError, Series, Usage, series_of
+from services.forecast.hours import as_yaml, hours_of_week
 from services.forecast.picture import draw
 from services.forecast.plan import ModelPlan, plan
 from services.forecast.synthetic import usages
@@ -59,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     planning.add_argument("--interval-s", type=int, default=3_600, help="length of an interval (3600)")
     planning.add_argument("--days", type=int, choices=range(1, 8), default=1, help="how far ahead (1)")
     planning.add_argument("--now", type=_moment, help="plan as if it were then (ISO 8601 with offset)")
-    planning.add_argument("--out", type=Path, help="folder for plan.json, configmap.json, metrics.prom, forecast.svg")
+    planning.add_argument("--out", type=Path, help="folder for the documents and the picture")
     planning.add_argument("--namespace", default="model-serving", help="of the ConfigMap")
     planning.add_argument("--json", action="store_true", dest="as_json", help="print the plan as JSON")
     exposing = commands.add_parser("expose", help="tell a plan to a Prometheus scraper")
@@ -129,6 +131,10 @@ def _write(
     (options.out / "plan.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     (options.out / "configmap.json").write_text(json.dumps(config_map, indent=2) + "\n", encoding="utf-8")
     (options.out / "metrics.prom").write_text(as_figures(document, now), encoding="utf-8")
+    for one in plans:
+        if one.steps and options.days == 7:
+            hours = as_yaml(hours_of_week(one.steps, one.replicas_min))
+            (options.out / f"hours-{_file_name(one.model)}.yaml").write_text(hours, encoding="utf-8")
     drawn = [one for one in plans if one.model in histories]
     (options.out / "forecast.svg").write_text(draw(drawn, histories), encoding="utf-8")
 
@@ -142,6 +148,11 @@ def _expose(options: argparse.Namespace) -> int:
     ) as listening:
         listening.serve_forever()
     return 0
+
+
+def _file_name(model: str) -> str:
+    """A model's name comes from a file: it must not lead out of the folder."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", model)
 
 
 def _moment(text: str) -> datetime:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.forecast.plan import ModelPlan
+from services.forecast.hours import hours_of_week
+from services.forecast.plan import LEAD, ModelPlan
 
 VERSION = 1
 METRIC = "llm_forecast_required_replicas"
-LEAD = timedelta(minutes=30)  # from order to first token: node, image, weights
 
 
 class PlanError(Exception):
@@ -58,6 +58,7 @@ def _model(plan: ModelPlan) -> dict[str, Any]:
         },
         "usd": {"p50": round(plan.usd_p50, 2), "p90": round(plan.usd_p90, 2)},
         "intervals_short_of_replicas": plan.intervals_short,
+        "hours_of_week": [asdict(hours) for hours in hours_of_week(plan.steps, plan.replicas_min)],
         "steps": [
             {
                 "at": step.at.isoformat(),

@@ -15,6 +15,7 @@ from services.forecast.forecaster import DAY, Forecaster, SeasonalNaive, Seasons
 from services.forecast.history import Series
 
 STALE_AFTER_INTERVALS = 2
+LEAD = timedelta(minutes=30)  # of a replica from order to first token: node, image, weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class ModelPlan:
     steps: tuple[Step, ...] = ()
     usd_p50: float = 0.0
     usd_p90: float = 0.0
+    replicas_min: int = 0
 
     @property
     def intervals_short(self) -> int:
@@ -84,6 +86,7 @@ def plan(series: Series, capacity: Capacity, now: datetime, days: int) -> ModelP
         steps=steps,
         usd_p50=price * sum(step.replicas_p50 for step in steps),
         usd_p90=price * sum(step.replicas for step in steps),
+        replicas_min=capacity.replicas_min,
     )
 
 

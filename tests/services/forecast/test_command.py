@@ -15,6 +15,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.forecast.command import main
@@ -85,9 +86,14 @@ def test_stale_history_is_said_and_makes_no_figure(history: Path, capsys: pytest
     assert METRIC + "{" not in as_figures(document, later)
 
 
-def test_invented_history_is_said_to_be_invented(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("plan", "--synthetic", 3, "--capacity", CAPACITY, "--now", NOW.isoformat(), "--json") == 0
-    assert "synthetic" in json.loads(capsys.readouterr().out)["source"]
+def test_invented_week_is_said_to_be_invented_and_has_hours(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--synthetic", 3, "--capacity", CAPACITY, "--now", NOW.isoformat(), "--days", 7, "--out", tmp_path)
+    assert run("plan", *words, "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert "synthetic" in document["source"]
+    assert len(document["models"]["llama-8b"]["steps"]) == 168
+    hours = yaml.safe_load((tmp_path / "hours-llama-8b.yaml").read_text())["forecast"]
+    assert hours == document["models"]["llama-8b"]["hours_of_week"] != []
 
 
 def test_what_is_wrong_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
