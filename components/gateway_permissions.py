@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from components.policy_document import Statement, allow, document
 
 HEADS = "heads/"
+# Of all inline policies of a role: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+ROLE_POLICY_CHARS_MAX = 10_240
+
+
+class TooManyModels(ValueError):
+    """Every model and workload has statements of its own, and a role holds only so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class GatewayResources:
 
 def serve_permissions(resources: GatewayResources, database_user_arn: str, models: Sequence[Statement]) -> str:
     """Requests: registrations in, models called, every answer on the record."""
-    return document(
+    written = document(
         *_registrations(resources),
         *_database(database_user_arn),
         allow("Cache", ["elasticache:Connect"], [resources.cache_arn, resources.cache_user_arn]),
@@ -50,6 +56,12 @@ def serve_permissions(resources: GatewayResources, database_user_arn: str, model
             when={"StringEquals": {"kms:ViaService": f"bedrock.{resources.region}.amazonaws.com"}},
         ),
     )
+    if len(written) > ROLE_POLICY_CHARS_MAX:
+        raise TooManyModels(
+            f"the gateway's permissions take {len(written)} characters; a role holds {ROLE_POLICY_CHARS_MAX}: "
+            "offer fewer models, or put workloads into another environment"
+        )
+    return written
 
 
 def ingest_permissions(resources: GatewayResources, database_user_arn: str, models: Sequence[Statement]) -> str:
