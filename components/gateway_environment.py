@@ -68,10 +68,15 @@ class GatewayEnvironment:
             "GATEWAY_EMBEDDING_MODEL": self.embedding_model,
             "GATEWAY_ENVIRONMENT": self.environment,
             "GATEWAY_LISTEN": self.listen,
-            "GATEWAY_MODELS": json.dumps(list(self.models), separators=(",", ":")),
+            "GATEWAY_MODELS": json.dumps([_said(model) for model in self.models], separators=(",", ":")),
             "GATEWAY_OIDC_ISSUERS": json.dumps(list(self.issuers), separators=(",", ":")),
             "GATEWAY_REGISTRATION_BUCKET": self.registration_bucket,
             "GATEWAY_REGISTRATION_KEY_ARN": self.registration_key_arn,
             "GATEWAY_VALKEY": self.valkey,
             "GATEWAY_VALKEY_USER": self.valkey_user,
         }
+
+
+def _said(model: ModelOffer) -> dict[str, object]:
+    """Without what the offer leaves open: a null in a document looks like a value that was missing."""
+    return {key: value for key, value in model.items() if value is not None}

@@ -22,13 +22,15 @@ NAMED_OTHERWISE = {
     "s3:GetObject": {"s3:GetObject", "s3:GetObjectVersion"},
 }
 NO_REQUEST = ("close",)
-# Made without an SDK client: tokens of connections, and Bedrock over our own HTTP client.
+# Made without an SDK client: tokens of connections, Bedrock and SageMaker over our own HTTP client.
 SIGNED_BY_HAND = {
     "rds-db:connect",
     "elasticache:Connect",
     "bedrock:InvokeModel",
     "bedrock:InvokeModelWithResponseStream",
     "bedrock:ApplyGuardrail",
+    "sagemaker:InvokeEndpoint",
+    "sagemaker:InvokeEndpointWithResponseStream",
 }
 
 

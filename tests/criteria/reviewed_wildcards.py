@@ -97,6 +97,18 @@ WILDCARDS = (
         "arn:aws:sqs:…-docs-*",
         "Workloads come and go without the platform: their document queues share a prefix.",
     ),
+    Reviewed(
+        "*",
+        "*Released",
+        "arn:aws:s3:::…-release-*/releases/*",
+        "No environment names another's account: bound to our organization, one role, and to what was approved.",
+    ),
+    Reviewed(
+        "RolePolicy",
+        "OpenReleased",
+        "arn:aws:kms:…:*:key/*",
+        "No environment names another's account: bound to our organization, the release key's alias, and S3.",
+    ),
     Reviewed("Policy", "OwnPolicyDecides", "*", "The permissions boundary grants nothing; its Denies take away."),
 )
 

@@ -66,6 +66,13 @@ SERVICE = """
             "scale_out_cooldown": 60,
             "predefined_metric_specification": {"predefined_metric_type": "ECSServiceAverageCPUUtilization"}},
         opts=mine)
+    waiting = {"metric": {"namespace": "AWS/SQS", "metric_name": "Visible",
+        "dimensions": [{"name": "QueueName", "value": "documents"}]}, "stat": "Average"}
+    aws.appautoscaling.Policy("backlog", name="backlog", policy_type="TargetTrackingScaling", service_namespace="ecs",
+        scalable_dimension="ecs:service:DesiredCount", resource_id=target.resource_id,
+        target_tracking_scaling_policy_configuration={"target_value": 100, "customized_metric_specification": {
+            "metrics": [{"id": "waiting", "metric_stat": waiting, "return_data": False},
+                {"id": "backlog", "expression": "waiting / 2", "return_data": True}]}}, opts=mine)
     aws.cloudwatch.MetricAlarm("errors", name="errors", namespace="AWS/ApplicationELB", metric_name="Errors",
         dimensions={"LoadBalancer": "app/front/1"}, statistic="Sum", comparison_operator="GreaterThanThreshold",
         threshold=10, period=60, evaluation_periods=3, treat_missing_data="notBreaching",
@@ -80,10 +87,16 @@ def test_a_service_scales_within_its_bounds_and_its_alarm_has_somebody_to_tell(
 
     scaling, cloudwatch = client("application-autoscaling"), client("cloudwatch")
     [target] = scaling.describe_scalable_targets(ServiceNamespace="ecs")["ScalableTargets"]
-    [policy] = scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    policies = {
+        one["PolicyName"]: one["TargetTrackingScalingPolicyConfiguration"]
+        for one in scaling.describe_scaling_policies(ServiceNamespace="ecs")["ScalingPolicies"]
+    }
     [alarm] = cloudwatch.describe_alarms(AlarmNames=["errors"])["MetricAlarms"]
     assert (target["MinCapacity"], target["MaxCapacity"]) == (2, 8)
-    assert policy["TargetTrackingScalingPolicyConfiguration"]["TargetValue"] == 60
+    assert policies["cpu"]["TargetValue"] == 60
+    [waiting, backlog] = policies["backlog"]["CustomizedMetricSpecification"]["Metrics"]
+    assert waiting["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "QueueName", "Value": "documents"}]
+    assert backlog["Expression"] == "waiting / 2"
     assert (alarm["Threshold"], alarm["TreatMissingData"]) == (10, "notBreaching")
     assert alarm["AlarmActions"] == ["arn:aws:sns:eu-west-1:123456789012:alarms"]
     destroy(deployment, provider)
