@@ -18,7 +18,7 @@ from components.cluster_chart import ClusterChart, KedaImages, keda_values
 from components.cluster_identities import SERVICE_ACCOUNTS, ClusterIdentity
 from components.cluster_layout import OWN_ROOMS, PRIVILEGED_ROOMS, Room
 from components.gpu_devices import GpuDevices
-from components.gpu_scheduling import system_node_selector
+from components.gpu_scheduling import GPU_RESOURCE, system_node_selector
 from components.image_admission import ImageAdmission
 from components.kubernetes_versions import PINNED
 from components.namespace_isolation import NamespaceIsolation, PodSecurity
@@ -35,14 +35,16 @@ from stacks.contract import ModelCluster
 from stacks.names import Names
 from stacks.placement import Placement
 
+# GPUs are for model servers, and the way in is the platform's load balancer.
+_NONE = {"services.loadbalancers": "0", f"requests.{GPU_RESOURCE}": "0"}
 QUOTAS: Mapping[Room, Mapping[str, str]] = {
     Room.MODELS: {"pods": "64", "services": "4", "services.loadbalancers": "0"},
-    Room.NODES: {"pods": "4", "services": "2", "services.loadbalancers": "0"},
-    Room.REPLICAS: {"pods": "12", "services": "8", "services.loadbalancers": "0"},
-    Room.MONITORING: {"pods": "4", "services": "4", "services.loadbalancers": "0"},
-    Room.DEVICES: {"pods": "200", "services": "2", "services.loadbalancers": "0"},
-    Room.CERTIFICATES: {"pods": "16", "services": "8", "services.loadbalancers": "0"},
-    Room.ISSUER: {"pods": "8", "services": "4", "services.loadbalancers": "0"},
+    Room.NODES: {"pods": "4", "services": "2", **_NONE},
+    Room.REPLICAS: {"pods": "12", "services": "8", **_NONE},
+    Room.MONITORING: {"pods": "4", "services": "4", **_NONE},
+    Room.DEVICES: {"pods": "400", "services": "2", **_NONE},
+    Room.CERTIFICATES: {"pods": "16", "services": "8", **_NONE},
+    Room.ISSUER: {"pods": "8", "services": "4", **_NONE},
 }
 
 

@@ -24,5 +24,5 @@ class Registry:
         return f"{self.host}/{self.names.named(repository)}@{digest}"
 
     def chart(self, name: str) -> str:
-        """Charts lie beside the images: Helm demands that a repository ends in the chart's name."""
-        return f"oci://{self.host}/{self.names.prefix}/charts/{name}"
+        """Charts lie beside the images, in repositories of the platform too."""
+        return f"oci://{self.host}/{self.names.named(f'charts/{name}')}"

@@ -45,6 +45,8 @@ IMAGES = (
     "keda-metrics-adapter",
     "keda-webhooks",
     "cluster-autoscaler",
+    # Charts lie beside images; Helm demands that the repository ends in the chart's name.
+    "charts/keda",
 )
 CNI_POLICY = "arn:aws:iam::aws:policy/AmazonEKS_CNI_Policy"
 

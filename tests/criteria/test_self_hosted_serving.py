@@ -356,6 +356,15 @@ def test_b_9_every_container_has_bounds_and_a_root_that_nobody_writes(stack: str
             assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
+@EVERY_CLUSTER
+def test_b_9_gpus_and_load_balancers_are_for_nobody_else(stack: str) -> None:
+    hard = {one["metadata"]["namespace"]: one["spec"]["hard"] for one in of_kind(stack, "ResourceQuota")}
+
+    assert set(hard) == {room.value for room in OWN_ROOMS}
+    assert {room for room, bounds in hard.items() if bounds.get("requests.nvidia.com/gpu") != "0"} == {"models"}
+    assert {bounds["services.loadbalancers"] for bounds in hard.values()} == {"0"}
+
+
 # --- B-10: images ------------------------------------------------------------------------------------
 
 
@@ -379,13 +388,23 @@ def test_b_10_every_image_is_ours_and_named_by_digest(stack: str) -> None:
 
 
 @EVERY_CLUSTER
+def test_b_10_every_image_comes_from_a_repository_that_the_platform_made(stack: str) -> None:
+    repositories = {one.inputs["name"] for one in of_type(captured("platform", stack), "Repository")}
+    used = {image.partition("/")[2].partition("@")[0] for _, pod in pods(stack) for image in pulled(pod)}
+
+    assert used - repositories == set()
+    assert len(used) >= 7
+
+
+@EVERY_CLUSTER
 def test_b_10_images_of_a_chart_are_ours_and_named_by_digest(stack: str) -> None:
     values = cluster_values(stack)
     (chart,) = of_type(captured("cluster", stack), "Release")
     registry = f"{values['account_id']}.dkr.ecr.{values['region']}.amazonaws.com"
     given = chart.inputs["values"]["image"]
 
-    assert chart.inputs["chart"].startswith(f"oci://{registry}/")
+    repositories = {one.inputs["name"] for one in of_type(captured("platform", stack), "Repository")}
+    assert chart.inputs["chart"].removeprefix(f"oci://{registry}/") in repositories
     assert set(given) == {"keda", "metricsApiServer", "webhooks"}
     for image in given.values():
         assert image["registry"] == registry

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
+import yaml
 
+from services.forecast.hours import Hours, as_yaml
 from stacks.classification import DataClass
 from stacks.cluster.kubeconfig import kubeconfig
 from stacks.cluster.models import entrance_selector, gpus_of, require_promised
@@ -126,6 +128,14 @@ def test_the_live_version_answers_alone_until_a_canary_is_named() -> None:
     assert alone["llm-pipelines.io/model-version"] == "v1"
     assert "llm-pipelines.io/model-version" not in shared
     assert shared.items() <= alone.items()
+
+
+def test_the_hours_of_a_forecast_are_read_as_they_are_written() -> None:
+    """`make forecast` writes what a version's `forecast` takes."""
+    written = yaml.safe_load(as_yaml([Hours("30 6 * * 1,2,3,4,5", "0 19 * * 1,2,3,4,5", 6)]))["forecast"]
+    (hours,) = settings(**{f"{VERSION}.forecast": written}).model.versions[0].hours
+
+    assert (hours.start, hours.end, hours.replicas) == ("30 6 * * 1,2,3,4,5", "0 19 * * 1,2,3,4,5", 6)
 
 
 def test_the_way_to_the_cluster_holds_no_secret() -> None:
