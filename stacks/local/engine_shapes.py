@@ -29,6 +29,8 @@ _SHAPES: Final[Mapping[tuple[str, str], str]] = {
         "aws:elasticache/serverlessCache:ServerlessCache",
         "arn",
     ): "arn:aws:elasticache:{region}:{account}:serverlesscache:{id}",
+    ("aws:ecr/repository:Repository", "repositoryUrl"): "{account}.dkr.ecr.{region}.amazonaws.com/{id}",
+    ("aws:eks/cluster:Cluster", "endpoint"): "https://{SHORT}.gr7.{region}.eks.amazonaws.com",
     ("aws:elasticache/user:User", "arn"): "arn:aws:elasticache:{region}:{account}:user:{id}",
     # A part of masterUserSecrets: RDS names the secret that it makes.
     (
