@@ -85,6 +85,8 @@ class DnsFirewall(Component):
             priority=priority,
             action=action,
             block_response="NXDOMAIN" if action == "BLOCK" else None,
+            # A known name may be an alias of one in a delivery network; who owns the known one decides that.
+            firewall_domain_redirection_action="TRUST_REDIRECTION_DOMAIN" if action == "ALLOW" else None,
             opts=self.child(),
         )
 

@@ -607,7 +607,10 @@ def test_egress_resolves_the_declared_host_and_no_shipped_environment_has_one() 
         ]
         return listed
 
+    allowing = only(with_egress(), "ResolverFirewallRule", "dns-firewall-allowed-rule").inputs
+
     assert PUBLIC_HOST in resolved(with_egress())
+    assert allowing["firewallDomainRedirectionAction"] == "TRUST_REDIRECTION_DOMAIN"  # an alias resolves, too
     assert not any(PUBLIC_HOST in resolved(platform(stack)) for stack in ENVIRONMENTS)
     assert not any(configured(stack).egress_domains for stack in ENVIRONMENTS)
 
