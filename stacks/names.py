@@ -137,7 +137,7 @@ class Names:
     @property
     def log_groups(self) -> tuple[str, ...]:
         """Every log group under the logs key."""
-        tasks = ("gateway", "gateway-ingest", "gateway-migrate", "trail")
+        tasks = ("gateway", "gateway-ingest", "gateway-migrate", "redact-dataset", "trail")
         return (*(self.log_group(task) for task in tasks), self.database_log_group, self.model_cluster_log_group)
 
     @property

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pulumi
+
 from components.dataset_intake import DatasetIntake
 from components.dataset_release import DatasetRelease
-from components.redacted_datasets import Owner, Parties
+from components.gateway_task import GatewayTask
+from components.redacted_datasets import Owner, Parties, RedactionResources, redact_permissions
 from stacks.environment import Environment, EnvironmentName
 from stacks.names import DATA_SETS, QUARANTINE, RELEASE, Names
 from stacks.placement import Placement
 from stacks.platform.foundation import Foundation
+from stacks.platform.gateway import GatewayImage
 from stacks.platform.purposes import Purpose
+
+REDACT_DATASET = "redact-dataset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +29,16 @@ class Datasets:
     """The end of the way that this environment has, if any."""
 
     release: DatasetRelease | None = None
+    job: GatewayTask | None = None
     intake: DatasetIntake | None = None
 
 
-def deploy_datasets(environment: Environment, foundation: Foundation, placement: Placement) -> Datasets:
+def deploy_datasets(
+    environment: Environment, foundation: Foundation, image: GatewayImage, placement: Placement
+) -> Datasets:
     if environment.name is EnvironmentName.PROD:
-        return Datasets(release=_release(environment, foundation, placement))
+        job = _job(environment, foundation, image, placement)
+        return Datasets(release=_release(environment, foundation, placement), job=job)
     if environment.name is EnvironmentName.STAGING:
         return Datasets(intake=_intake(environment, foundation, placement))
     return Datasets()
@@ -41,17 +51,58 @@ def _release(environment: Environment, foundation: Foundation, placement: Placem
         {
             "owner": _owner(environment),
             "parties": parties(environment, names),
-            "region": environment.region,
-            "content_bucket_name": names.bucket("content"),
             "quarantine_bucket_name": names.bucket(QUARANTINE),
             "release_bucket_name": names.bucket(RELEASE),
-            "content_key_arn": foundation.key_arn(Purpose.CONTENT),
             "key_arn": foundation.key_arn(Purpose.REDACTION),
-            "token_key_arn": foundation.key_arn(Purpose.REDACTION_MAC),
             # What waits for approval is no older than what it was made of.
             "quarantine_days": environment.retention.content_days,
         },
         placement.lasting(),
+    )
+
+
+def _job(environment: Environment, foundation: Foundation, image: GatewayImage, placement: Placement) -> GatewayTask:
+    """`gateway redact-dataset`, started by hand with what to redact; it has no database user and no model."""
+    names = foundation.names
+    return GatewayTask(
+        REDACT_DATASET,
+        {
+            "account_id": environment.account_id,
+            "region": environment.region,
+            "family": names.redact_role,
+            "command": [REDACT_DATASET],
+            "image": image.image,
+            "repository_arn": image.repository_arn,
+            "environment": image.environment.apply(lambda known: known.variables(REDACT_DATASET)),
+            "secret_key_arn": foundation.key_arn(Purpose.SECRETS),
+            "permissions": _job_permissions(environment, foundation),
+            "cpu": environment.gateway.cpu,
+            "memory_mib": environment.gateway.memory_mib,
+            "log_group_name": names.log_group(REDACT_DATASET),
+            "log_key_arn": foundation.key_arn(Purpose.LOGS),
+            "log_days": environment.retention.log_days,
+            "deletion_protection": environment.deletion_protection,
+        },
+        placement.replaceable(),
+    )
+
+
+def _job_permissions(environment: Environment, foundation: Foundation) -> pulumi.Output[str]:
+    names = foundation.names
+    return pulumi.Output.all(
+        content_key=foundation.key_arn(Purpose.CONTENT),
+        quarantine_key=foundation.key_arn(Purpose.REDACTION),
+        token_key=foundation.key_arn(Purpose.REDACTION_MAC),
+    ).apply(
+        lambda known: redact_permissions(
+            RedactionResources(
+                region=environment.region,
+                content=names.bucket_arn("content"),
+                quarantine=names.bucket_arn(QUARANTINE),
+                release=names.bucket_arn(RELEASE),
+                **known,
+            )
+        )
     )
 
 

@@ -29,11 +29,21 @@ DATABASE_USERS = {"gateway": "gateway", "gateway-ingest": "gateway_ingest", "gat
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayImage:
+    """What every task of the gateway shares: the image by digest, and the environment but for the user."""
+
+    repository_arn: pulumi.Output[str]
+    image: pulumi.Output[str]
+    environment: pulumi.Output[GatewayEnvironment]
+
+
+@dataclass(frozen=True, slots=True)
 class Gateway:
     """What the promise to other programs is made of."""
 
     service: GatewayService
     tasks: dict[str, GatewayTask]
+    image: GatewayImage
 
 
 def deploy_gateway(
@@ -55,7 +65,8 @@ def deploy_gateway(
     )
     shared = _environment(environment, foundation, models, stores, model_authority)
     tasks = _tasks(environment, foundation, models, stores, shared, images, placement)
-    return Gateway(_service(environment, foundation, tasks, placement), tasks)
+    image = GatewayImage(images.arn, images.image(environment.gateway.image_digest), shared)
+    return Gateway(_service(environment, foundation, tasks, placement), tasks, image)
 
 
 def _tasks(

@@ -33,5 +33,5 @@ def deploy_serving(environment: Environment, foundation: Foundation, placement: 
     self_hosted = deploy_self_hosting(environment, foundation, weights, placement)
     authority: pulumi.Input[str] = self_hosted.private_ca_certificate if self_hosted else ""
     gateway = deploy_gateway(environment, foundation, models, stores, authority, placement)
-    deploy_datasets(environment, foundation, placement)
+    deploy_datasets(environment, foundation, gateway.image, placement)
     return Serving(gateway, self_hosted)

@@ -15,7 +15,7 @@ import pytest
 from stacks.local.iam.pattern import ContextValue
 from stacks.local.policy_evaluator import PolicyDocument
 from tests.contracts.governed import ANYTHING, Call, role_of
-from tests.contracts.programs import captured, of_type, statements
+from tests.contracts.programs import captured, of_type, only, statements
 from tests.contracts.rendered_policies import Policies, policies
 from tests.stacks.configurations import environment_values
 
@@ -386,3 +386,30 @@ def test_d_9_there_is_no_end_of_the_way_elsewhere(stack: str) -> None:
     names = {one.name for one in captured("platform", stack).resources}
 
     assert not {"release-bucket", "redaction-bucket", "datasets-bucket", "import-dataset-role"} & names
+
+
+def test_d_9_the_job_is_a_command_of_the_gateways_image_without_secrets_or_database() -> None:
+    """Started by hand, with what to redact; what it may is its role's."""
+    definition = only(captured("platform", "prod"), "TaskDefinition", "redact-dataset-task")
+    [container] = json.loads(definition.inputs["containerDefinitions"])
+    actions = {
+        action
+        for document in prod().identity(prod().role("redact-dataset"))
+        for statement in json.loads(str(document))["Statement"]
+        if statement["Effect"] == "Allow"
+        for action in statement["Action"]
+    }
+
+    assert (container["entryPoint"], container["command"], container["secrets"]) == (
+        ["gateway"],
+        ["redact-dataset"],
+        [],
+    )
+    assert actions == {
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "kms:GenerateMac",
+    }
