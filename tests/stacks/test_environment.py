@@ -93,6 +93,17 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
     "a Bedrock model said to be ours": ("models.0.boundary", "self_hosted", "must be private_endpoint"),
     "a global profile": ("models.0.geo_profile", "global.amazon.nova-lite-v1:0", "never global"),
     "a model that leaves the region": ("models.0.destination_regions", ["us-east-1", "us-west-2"], "[us-east-1]"),
+    "a place that is no region": ("models.0.destination_regions", ["nowhere"], "a region of AWS such as us-east-2"),
+    "a cache price in words": ("models.0.usd_per_million_cache_read_tokens", "cheap", "US dollars as a decimal number"),
+    "a cache price below nothing": (
+        "models.0.usd_per_million_cache_write_tokens",
+        "-1",
+        "US dollars as a decimal number",
+    ),
+    "an unknown residency": ("residency", "world", "'geography' or 'region'"),
+    "an unknown tier of guardrails": ("guardrail_tier", "PREMIUM", "'CLASSIC' or 'STANDARD'"),
+    "a guardrail that leaves the region": ("guardrail_tier", "STANDARD", "must be CLASSIC with residency region"),
+    "data that may not leave, leaving": ("residency", "geography", "residency must be region where data classes"),
     "an embedding model that is not listed": ("embedding_model", "nova-lite", "titan-embed"),
     "an odd number of dimensions": ("embedding_dimensions", 500, "256, 384, 512 or 1024"),
     "the key of another environment": (
