@@ -13,8 +13,11 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
-from aiohttp import web
+from aiohttp import StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import RawRequestMessage
 
 from services.model_proxy.certificate import Certificate
 from services.model_proxy.health import Health
@@ -25,10 +28,44 @@ from services.model_proxy.upstream import connected
 
 KEEP_ALIVE_S = 75  # longer than a load balancer's idle timeout: it must be the one that closes
 LISTEN_BACKLOG = 2_048
+HEAD_DEADLINE_S = 10
+LINGER_S = 2.0  # for the rest of a body that was refused, so that the caller gets to read why
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 _logger = logging.getLogger(__name__)
+
+
+class Server(web.Server):
+    """aiohttp's, with a deadline for the head of a connection's first request: nobody is known before it is here."""
+
+    def __init__(self, handler: Handler, **options: Any) -> None:
+        super().__init__(handler, request_factory=self._arrived, **options)
+        self._silent: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+
+    def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        self._silent[handler] = asyncio.get_running_loop().call_later(HEAD_DEADLINE_S, transport.abort)
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        self._heard(handler)
+        super().connection_lost(handler, exc)
+
+    def _arrived(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: web.RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        self._heard(protocol)
+        return web.BaseRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
+
+    def _heard(self, handler: web.RequestHandler) -> None:
+        deadline = self._silent.pop(handler, None)
+        if deadline is not None:
+            deadline.cancel()
 
 
 async def serve(settings: Settings, ended: asyncio.Event) -> None:
@@ -52,7 +89,13 @@ async def serve(settings: Settings, ended: asyncio.Event) -> None:
 async def listening(handler: Handler, address: Address, tls: ssl.SSLContext, drain_s: int) -> AsyncIterator[None]:
     """A listener for the block; leaving the block drains it."""
     # A caller who leaves cancels the call upstream.
-    server = web.Server(handler, handler_cancellation=True, access_log=None, keepalive_timeout=KEEP_ALIVE_S)
+    server = Server(
+        handler,
+        handler_cancellation=True,
+        access_log=None,
+        keepalive_timeout=KEEP_ALIVE_S,
+        lingering_time=LINGER_S,
+    )
     runner = web.ServerRunner(server, shutdown_timeout=drain_s)
     await runner.setup()
     try:

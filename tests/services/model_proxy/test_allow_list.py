@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.model_proxy import proxy, server
 from services.model_proxy.routes import ROUTES, route
 from tests.services.model_proxy.conftest import Site
 from tests.services.model_proxy.vllm import OTHER_PATHS
@@ -150,3 +152,23 @@ async def test_requests_on_one_connection_are_judged_one_by_one(site: Site) -> N
     assert answer.count(b"HTTP/1.1 200") == 1
     assert answer.count(b"HTTP/1.1 404") == 1
     assert site.vllm.targets() == {("GET", "/v1/models")}
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /v1/models HTTP/1.1\r\nHost: a\r\nX-Slow: "])
+async def test_head_that_does_not_come_ends_the_connection(
+    site: Site, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.2)
+    assert await asyncio.wait_for(site.raw(sent), 5) == b""
+    assert status(await site.raw(request("GET", "/v1/models"))) == 200
+
+
+@pytest.mark.parametrize("chunks", [b"zz\r\n", b"5\r\n{}", b"2\r\n{}XX0\r\n\r\n"])
+async def test_body_in_broken_pieces_does_not_arrive(
+    site: Site, monkeypatch: pytest.MonkeyPatch, chunks: bytes
+) -> None:
+    monkeypatch.setattr(proxy, "BODY_DEADLINE_S", 0.3)
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    answer = await site.raw(head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    assert status(answer) in (400, 408), answer
+    assert site.vllm.arrived == []
