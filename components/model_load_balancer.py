@@ -78,6 +78,8 @@ class ModelLoadBalancer(Component):
             protocol="TCP",
             port=NODE_PORT,
             deregistration_delay=DRAIN_S,
+            # Pods see the load balancer, whose addresses their network policy names; the gateway is who it serves.
+            preserve_client_ip="false",
             # A node refuses the port while no proxy is ready behind it.
             health_check={"protocol": "TCP", "interval": 10, "healthy_threshold": 2, "unhealthy_threshold": 2},
             opts=self.child(),

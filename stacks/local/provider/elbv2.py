@@ -14,7 +14,10 @@ _BALANCER_ATTRIBUTES = {
     "dropInvalidHeaderFields": "routing.http.drop_invalid_header_fields.enabled",
     "desyncMitigationMode": "routing.http.desync_mitigation_mode",
 }
-_TARGET_ATTRIBUTES = {"deregistrationDelay": "deregistration_delay.timeout_seconds"}
+_TARGET_ATTRIBUTES = {
+    "deregistrationDelay": "deregistration_delay.timeout_seconds",
+    "preserveClientIp": "preserve_client_ip.enabled",
+}
 _HEALTH = {
     "path": "HealthCheckPath",
     "protocol": "HealthCheckProtocol",

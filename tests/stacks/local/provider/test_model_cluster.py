@@ -97,6 +97,7 @@ def read(deployment: Deployment, provider: MotoProvider, client: Client) -> Seen
     [group] = nodes["resources"]["autoScalingGroups"]
     attached = scaling.describe_load_balancer_target_groups(AutoScalingGroupName=group["name"])
     [targets] = balancing.describe_target_groups()["TargetGroups"]
+    attributes = balancing.describe_target_group_attributes(TargetGroupArn=targets["TargetGroupArn"])["Attributes"]
     installed = client("acm-pca").get_certificate_authority_certificate(
         CertificateAuthorityArn=deployment.outputs["authority"]
     )
@@ -106,7 +107,7 @@ def read(deployment: Deployment, provider: MotoProvider, client: Client) -> Seen
         cluster=cluster,
         nodes=nodes,
         template=versions["LaunchTemplateVersions"][0]["LaunchTemplateData"],
-        targets=targets,
+        targets={**targets, **{one["Key"]: one["Value"] for one in attributes}},
         attached=[one["LoadBalancerTargetGroupARN"] for one in attached["LoadBalancerTargetGroups"]],
         installed_certificate=installed["Certificate"],
         certificate=deployment.outputs["certificate"],
@@ -142,6 +143,8 @@ def test_nodes_are_targets_of_the_models_load_balancer(seen: Seen) -> None:
     targets = seen.targets
     assert seen.attached == [targets["TargetGroupArn"]]
     assert (targets["Protocol"], targets["Port"], targets["TargetType"]) == ("TCP", 30443, "instance")
+    assert targets["preserve_client_ip.enabled"] == "false"
+    assert targets["deregistration_delay.timeout_seconds"] == "600"
 
 
 def test_the_authority_is_installed_with_its_own_certificate(seen: Seen) -> None:
