@@ -88,6 +88,8 @@ def environment() -> dict[str, str]:
     """Variables of the container: offline, silent, its caches in a directory of its own."""
     return {
         "HOME": HOME_PATH,
+        # The image knows no user of our number; libraries that ask for a name take this one.
+        "USER": "model",
         "VLLM_CACHE_ROOT": f"{HOME_PATH}/vllm",
         "TRITON_CACHE_DIR": f"{HOME_PATH}/triton",
         "TORCHINDUCTOR_CACHE_DIR": f"{HOME_PATH}/inductor",
