@@ -672,3 +672,17 @@ def test_c_8_no_trail_is_made_where_the_organization_has_one() -> None:
 
     assert of_type(deployment, "Trail") == []
     assert len(of_type(deployment, "PolicyAttachment")) == 19
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+@pytest.mark.parametrize("mode", ["default", "aws_review", "provider_data_share", "inherit"])
+def test_a_20_nobody_lets_a_provider_keep_data(mode: str, environment: str) -> None:
+    """The setting itself is read back live; here: whoever sets it can set `none` only, the deployer included."""
+
+    def put(value: str) -> Decision:
+        keys: Keys = {"bedrock:DataRetentionMode": value}
+        caller = "llm-pipelines-{env}-deployer"
+        return by(caller, environment, "bedrock:PutAccountDataRetention", "*", keys)
+
+    assert put("none").allowed
+    assert put(mode).statements == ("DenyDataRetention",)
