@@ -2,7 +2,7 @@
 
     python -m stacks.local.reachability                       every environment
     python -m stacks.local.reachability --environment prod    one of them
-    … --svg FILE                                              also draws it (one environment)
+    … --svg FILE                                              also draws it: one environment, else prod
 
 Exit 0: every promise holds. Exit 1: one is broken; its path is printed. Exit 2: the graph cannot be judged.
 """
@@ -89,11 +89,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [name.value for name in EnvironmentName]
     parser = argparse.ArgumentParser(prog="python -m stacks.local.reachability", description=__doc__)
     parser.add_argument("--environment", choices=names, help="one environment instead of all")
-    parser.add_argument("--svg", type=Path, help="also draw it into this file; needs --environment")
+    parser.add_argument("--svg", type=Path, help="also draw it into this file: one environment, else prod")
     options = parser.parse_args(arguments)
-    if options.svg and not options.environment:
-        parser.error("--svg draws one environment: give --environment")
-    options.environments = [options.environment] if options.environment else names
+    chosen = options.environment or (EnvironmentName.PROD.value if options.svg else "")
+    options.environments = [chosen] if chosen else names
     return options
 
 

@@ -269,7 +269,7 @@ def test_drawing_is_well_formed_and_the_same_every_time() -> None:
 
 def test_picture_in_docs_is_the_one_of_today() -> None:
     drawn_today = drawn(read(resources("prod"), expected=EXPECTED_TIERS), "prod")
-    command = "python -m stacks.local.reachability --environment prod --svg docs/reachability.svg"
+    command = "python -m stacks.local.reachability --svg docs/reachability.svg"
     assert (REPOSITORY / "docs" / "reachability.svg").read_text(encoding="utf-8") == drawn_today, command
 
 
