@@ -433,6 +433,8 @@ def test_every_document_can_be_judged(program: str, stack: str) -> None:
 
 
 def known_actions(pattern: str) -> list[str]:
+    if pattern == "*":  # the permissions boundary, which grants nothing
+        return ["*"]
     service, _, name = pattern.lower().partition(":")
     known = ACTIONS.get(service, {"Actions": {}})["Actions"]
     prefix = name.rstrip("*")
@@ -459,6 +461,8 @@ def test_a_misspelt_action_would_be_found() -> None:
 
 # --- what a role may, its network lets through ----------------------------------------------------
 
+# Where an endpoint is not called as the permissions of its service are.
+_ENDPOINTS = {"bedrock": "bedrock-runtime", "ecr": "ecr.api", "sagemaker": "sagemaker.runtime"}
 _WITHOUT_ENDPOINT = {"rds-db", "elasticache"}  # connections into the VPC itself
 
 
@@ -482,7 +486,7 @@ def test_the_network_lets_through_what_a_role_may(environment: str, role: str) -
     blocked = []
     for action, resource in granted(p, role):
         service = action.split(":")[0]
-        endpoint = {"bedrock": "bedrock-runtime", "ecr": "ecr.api"}.get(service, service)
+        endpoint = _ENDPOINTS.get(service, service)
         if service in _WITHOUT_ENDPOINT:
             continue
         request = Request(p.role(role), action, resource, {**context, "bedrock:InferenceProfileArn": profiles[0]})
