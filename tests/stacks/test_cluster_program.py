@@ -10,7 +10,7 @@ from stacks.local import engine
 from stacks.local.engine_graph import EngineError
 from stacks.local.policy_runs import PACK_FOLDERS
 from tests.contracts.programs import CLUSTERS, captured, of_type
-from tests.stacks.configurations import CLUSTER, cluster_values
+from tests.stacks.configurations import CLUSTER, REPOSITORY, cluster_values
 
 # One worker captures each graph once; pulumi_aws warns about names of its own while it is imported.
 pytestmark = [
@@ -102,3 +102,25 @@ def test_the_autoscaler_alone_says_how_many_replicas_run(stack: str) -> None:
 
     assert servers
     assert all(one.ignore_changes == ("spec.replicas",) for one in servers)
+
+
+LISTED = REPOSITORY / "tests" / "contracts" / "graphs" / "cluster.txt"
+
+
+def listed() -> str:
+    """Type and name of every resource: a new name is a replacement, and shows in review."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for stack in CLUSTERS:
+        for resource in captured("cluster", stack).resources:
+            if not resource.type.startswith("pulumi:pulumi:"):
+                found.setdefault((resource.type, resource.name), []).append(stack)
+    some = {key: "" if len(stacks) == len(CLUSTERS) else f"  [{', '.join(stacks)}]" for key, stacks in found.items()}
+    return "".join(f"{kind} {name}{some[kind, name]}\n" for kind, name in sorted(found))
+
+
+def test_the_program_deploys_exactly_what_is_listed() -> None:
+    assert listed() == LISTED.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    LISTED.write_text(listed(), encoding="utf-8")
