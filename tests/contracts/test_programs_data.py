@@ -59,7 +59,9 @@ def test_every_bucket_refuses_old_tls_plain_text_and_destruction(program: str, s
     assert policies
     for policy in policies:
         sids = {statement["Sid"] for statement in policy["Statement"]}
-        assert {"DenyPlainText", "DenyOldTls", "DenyOtherAccounts", "DenyDestruction", "DenyAdministration"} <= sids
+        assert {"DenyPlainText", "DenyOldTls", "DenyDestruction", "DenyAdministration"} <= sids
+        # Released data sets have one reader in another account, and everybody else is kept out.
+        assert sids & {"DenyOtherAccounts", "DenyOtherAccountsButReader"}
 
 
 @EVERY_TARGET
