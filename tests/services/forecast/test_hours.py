@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.forecast.hours import WEEK_HOURS, Hours, as_yaml, hours_of_week
@@ -39,6 +39,7 @@ def wanted_at(hours: tuple[Hours, ...], minute: int, replicas_min: int) -> int:
     return wanted
 
 
+@settings(max_examples=20, deadline=None)
 @given(
     st.lists(st.integers(1, 4), min_size=24, max_size=24),
     st.lists(st.integers(1, 4), min_size=24, max_size=24),

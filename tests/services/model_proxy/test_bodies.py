@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.model_proxy.allowed_requests import (
@@ -263,6 +263,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from([*WHOLE_CHAT, *OF_VLLM, "kv_transfer_params"]) | st.text(), JSON, max_size=4))
 def test_b_12_whatever_is_asked_only_known_fields_arrive(changes: dict[str, object]) -> None:
     try:
