@@ -59,8 +59,8 @@ def refuse_incomplete(adoption: Adoption) -> None:
         given = adoption.subnet_ids.get(tier, ())
         if len(given) < ZONES_MIN or len(given) != len(zones):
             raise UnfitNetwork(
-                f"network.existing.subnet_ids.{tier.value} must name one subnet for each of network.zones, at least "
-                f"{ZONES_MIN} (got {len(given)} for {len(zones)} zones)"
+                f"network.existing.subnet_ids.{tier.value} must name one subnet for each of the {len(zones)} zones of "
+                f"network.zones, and those must be at least {ZONES_MIN} (got {len(given)})"
             )
     every = [subnet for tier in Tier for subnet in adoption.subnet_ids[tier]]
     for field, ids in (("subnet_ids", every), ("route_table_ids", [*adoption.route_table_ids.values()])):

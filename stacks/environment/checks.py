@@ -177,17 +177,6 @@ def _encrypted_where_it_counts(environment: Environment) -> None:
         raise ValueError(f"network.encryption must be enforce in prod (got {environment.network.encryption!r})")
 
 
-def _adopted_whole(environment: Environment) -> None:
-    existing = environment.network.existing
-    zones = environment.network.zones
-    wrong = {tier: len(ids) for tier, ids in existing.subnet_ids.items() if len(ids) != len(zones)} if existing else {}
-    if wrong:
-        raise ValueError(
-            f"network.existing.subnet_ids must give one subnet for each of the {len(zones)} zones of network.zones, "
-            f"in their order (got {wrong})"
-        )
-
-
 def _nodes_within_the_environment(environment: Environment) -> None:
     hosting = environment.self_hosting
     if hosting is None:
@@ -279,7 +268,6 @@ CHECKS: tuple[Callable[[Environment], None], ...] = (
     _within_its_boundaries,
     _resident_as_demanded,
     _encrypted_where_it_counts,
-    _adopted_whole,
     _nodes_within_the_environment,
     _served_where_it_is_hosted,
     _public_models_for_public_data,

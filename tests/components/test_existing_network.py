@@ -46,10 +46,10 @@ def _one_zone() -> Adoption:
 
 
 INCOMPLETE: Mapping[str, tuple[Callable[[], Adoption], str]] = {
-    "one zone": (_one_zone, "at least 2 .got 1 for 1 zones"),
+    "one zone": (_one_zone, "at least 2 .got 1"),
     "a subnet too few": (
         lambda: dataclasses.replace(ADOPTION, subnet_ids={**SUBNETS, Tier.APP: SUBNETS[Tier.APP][:1]}),
-        r"network\.existing\.subnet_ids\.app must name one subnet for each of network\.zones",
+        r"network\.existing\.subnet_ids\.app must name one subnet for each of the 2 zones",
     ),
     "a subnet in two tiers": (
         lambda: dataclasses.replace(ADOPTION, subnet_ids={**SUBNETS, Tier.DATA: SUBNETS[Tier.APP]}),
