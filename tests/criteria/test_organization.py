@@ -686,3 +686,22 @@ def test_a_20_nobody_lets_a_provider_keep_data(mode: str, environment: str) -> N
 
     assert put("none").allowed
     assert put(mode).statements == ("DenyDataRetention",)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_an_account_is_bootstrapped_by_break_glass_and_with_tags(environment: str) -> None:
+    """As the runbook says: the bucket and the key of the state are made before any deployer is."""
+    tags: Keys = {"aws:RequestTag/env": environment, "aws:RequestTag/data-class": "internal"}
+    bucket = "arn:aws:s3:::llm-pipelines-state"
+    steps = [
+        ("s3:CreateBucket", bucket, {}),
+        ("s3:PutBucketPublicAccessBlock", bucket, {}),
+        ("s3:PutBucketPolicy", bucket, {}),
+        ("kms:CreateKey", "*", tags),
+        ("iam:CreateRole", "*", {}),
+    ]
+    break_glass = f"llm-pipelines-{environment}-break-glass"
+
+    assert [step for step in steps if not by(break_glass, environment, *step).allowed] == []
+    assert not by(break_glass, environment, "kms:CreateKey", "*", {}).allowed
+    assert not by(ADMINISTRATOR, environment, "s3:PutBucketPolicy", bucket, {}).allowed
