@@ -2,7 +2,7 @@
 SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
-.PHONY: help up down token ask audit test check format policy reachability cost scan workload bench tools
+.PHONY: help up down token ask audit test check format policy reachability cost scan preflight forecast workload bench tools
 
 UV_VERSION := 0.13.9
 UV := .tools/uv/bin/uv
@@ -55,6 +55,13 @@ cost: $(READY) ## monthly idle cost and token prices before deployment [ENVIRONM
 
 scan: $(READY) ## Checkov over every program; each finding with its reason [ENVIRONMENT=prod]
 	@$(PYTHON) -m stacks.local.scan $(if $(ENVIRONMENT),--environment '$(ENVIRONMENT)')
+
+preflight: $(READY) ## whether an AWS account has what an environment needs: ENVIRONMENT=dev (reads only)
+	@$(PYTHON) -m stacks.preflight --environment '$(or $(ENVIRONMENT),dev)' $(PREFLIGHT_ARGUMENTS)
+
+forecast: $(READY) ## replicas and cost of model servers ahead of time [HISTORY=tokens.csv] [CAPACITY=capacity.toml]
+	@.venv/bin/forecast plan --capacity '$(or $(CAPACITY),services/forecast/capacity.example.toml)' --out build/forecast \
+		$(if $(HISTORY),--history '$(HISTORY)',--synthetic 7) $(FORECAST_ARGUMENTS)
 
 workload: $(READY) ## start a new AI workload: NAME=… DATA_CLASS=… [BOUNDARY=…] [OWNER=…] [TENANTS=a,b] [UPDATE=1]
 	@$(PYTHON) -m stacks.fork $(if $(NAME),--name '$(NAME)') $(if $(DATA_CLASS),--data-class '$(DATA_CLASS)') \
