@@ -65,11 +65,14 @@ def device_plugin(image: str) -> Manifest:
 
 def gpu_metrics(image: str) -> Manifest:
     """`spec` of the exporter's daemon set: health and memory of GPUs by pod."""
+    health = {"httpGet": {"path": "/health", "port": Port.GPU_METRICS}, "periodSeconds": 10}
     container = {
         "name": "exporter",
         "image": image,
         "env": variables({"DCGM_EXPORTER_LISTEN": f":{Port.GPU_METRICS}", "DCGM_EXPORTER_KUBERNETES": "true"}),
         "ports": [{"name": "metrics", "containerPort": Port.GPU_METRICS}],
+        "readinessProbe": health,
+        "livenessProbe": {**health, "failureThreshold": 6},
         "resources": resources("100m", "512Mi"),
     }
     return _daemon(GPU_METRICS, container, POD_RESOURCES_PATH, read_only=True)
@@ -88,6 +91,8 @@ def _daemon(name: str, container: Mapping[str, Manifest], path: str, *, read_onl
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "priorityClassName": "system-node-critical",
+        # Root, since the kubelet's sockets are root's; with no capability and no way to more.
+        "securityContext": {"runAsUser": 0, "seccompProfile": {"type": "RuntimeDefault"}},
         "nodeSelector": gpu_node_selector(),
         "tolerations": [toleration()],
         "containers": [{**container, "securityContext": security, "volumeMounts": [mount]}],

@@ -117,4 +117,5 @@ def _container(image: str, cluster_name: str, region: str) -> Manifest:
         "resources": resources("200m", "600Mi"),
         "securityContext": container_security(),
         "livenessProbe": alive,
+        "readinessProbe": alive,
     }
