@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stacks.configurations import ORGANIZATION, PLATFORM, WORKLOAD
+from tests.stacks.configurations import CLUSTER, ORGANIZATION, PLATFORM, WORKLOAD
 
 # What Pulumi's language host does, up to the first configuration value, which is not there.
 START = """
@@ -21,7 +21,7 @@ except Exception as error:
 """
 
 
-@pytest.mark.parametrize("program", [PLATFORM, WORKLOAD, ORGANIZATION], ids=lambda path: path.name)
+@pytest.mark.parametrize("program", [PLATFORM, CLUSTER, WORKLOAD, ORGANIZATION], ids=lambda path: path.name)
 def test_a_program_starts_from_its_folder_with_a_clean_path(program: Path, tmp_path: Path) -> None:
     started = subprocess.run(
         [sys.executable, "-I", "-c", START, str(program)],
@@ -35,7 +35,7 @@ def test_a_program_starts_from_its_folder_with_a_clean_path(program: Path, tmp_p
     assert started.stdout.startswith("ConfigMissingError"), started.stdout + started.stderr
 
 
-@pytest.mark.parametrize("program", [PLATFORM, WORKLOAD, ORGANIZATION], ids=lambda path: path.name)
+@pytest.mark.parametrize("program", [PLATFORM, CLUSTER, WORKLOAD, ORGANIZATION], ids=lambda path: path.name)
 def test_no_file_beside_a_program_shadows_the_standard_library(program: Path) -> None:
     modules = {path.stem for path in program.iterdir()}
 
