@@ -77,7 +77,7 @@ def _read_selector(one: dict[str, Json]) -> dict[str, Json]:
 
 
 def _delete(aws: Aws, identifier: str, inputs: Inputs) -> None:
-    aws.client("cloudtrail").delete_trail(Name=identifier)
+    aws.client("cloudtrail").delete_trail(Name=identifier.rpartition("/")[2])  # by ARN, moto deletes nothing
 
 
 KINDS = {"aws:cloudtrail/trail:Trail": Kind(_create, _read, _delete)}

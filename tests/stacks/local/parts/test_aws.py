@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from stacks.local.parts.aws import client_environment
+from stacks.local.parts.aws import ORGANIZATION_ID, client_environment
+from tests.stacks.configurations import environment_values
 from tests.stacks.local.parts.running_parts import RunningParts
 
 if TYPE_CHECKING:
@@ -251,3 +252,8 @@ def test_new_object_is_announced_in_the_queue(running: RunningParts, s3: S3Clien
     announced = [record for one in messages for record in json.loads(one["Body"]).get("Records", [])]
     assert [one["s3"]["object"]["size"] for one in announced] == [4]
     sqs.delete_queue(QueueUrl=url)
+
+
+def test_callers_are_of_the_organization_that_the_local_environment_names() -> None:
+    """Bucket policies refuse everybody else."""
+    assert environment_values("local")["organization"]["id"] == ORGANIZATION_ID
