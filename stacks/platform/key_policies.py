@@ -22,6 +22,7 @@ from stacks.environment import Environment, EnvironmentName
 from stacks.names import CONTENT, DATA_SETS, QUARANTINE, RELEASE, REPLICATED_LOGS, Names
 from stacks.platform.purposes import Purpose, purposes
 
+SIGNATURE = "ECDSA_SHA_384"
 COPY = ("kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey")
 WRITE = ("kms:Decrypt", "kms:GenerateDataKey")
 
@@ -90,11 +91,16 @@ def _redacted(environment: Environment, place: Place, names: Names) -> tuple[Sta
 
 def _of_own_models(environment: Environment, place: Place, names: Names) -> Uses:
     """Nodes, cluster and endpoints that run models of our own, and the weights they load."""
+    intake = [names.intake_role]
     weights = use_in_bucket("Weights", place, names.bucket_arn("models"), ["kms:Decrypt", "kms:GenerateDataKey"])
     return {
         Purpose.EBS: (*use_through_service("Volumes", place, "ec2"), *use_by_scaling(place)),
         Purpose.CLUSTER_SECRETS: use_for_cluster_secrets(place, environment.deployer_role),
         Purpose.MODELS: (weights,),
+        Purpose.WEIGHTS_SIGNING: (
+            use_by_roles("SignManifests", place, intake, ["kms:Sign"], equals={"kms:SigningAlgorithm": SIGNATURE}),
+            use_by_roles("ReadPublicKey", place, [*intake, environment.deployer_role], ["kms:GetPublicKey"]),
+        ),
         Purpose.SAGEMAKER: (
             *use_through_service("Endpoints", place, "sagemaker"),
             use_in_bucket("Captures", place, names.bucket_arn("captures"), ["kms:Decrypt", "kms:GenerateDataKey"]),
@@ -127,7 +133,7 @@ def _of_audit(place: Place, names: Names) -> Uses:
     serve, writers = [names.serve_role], names.audit_writers
     return {
         Purpose.AUDIT_SIGNING: (
-            use_by_roles("SignHeads", place, writers, ["kms:Sign"], equals={"kms:SigningAlgorithm": "ECDSA_SHA_384"}),
+            use_by_roles("SignHeads", place, writers, ["kms:Sign"], equals={"kms:SigningAlgorithm": SIGNATURE}),
             use_by_roles("ReadPublicKey", place, writers, ["kms:GetPublicKey", "kms:Verify"]),
         ),
         Purpose.AUDIT_MAC: (

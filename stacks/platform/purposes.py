@@ -27,6 +27,7 @@ class Purpose(StrEnum):
     EBS = "ebs"
     CLUSTER_SECRETS = "cluster-secrets"
     MODELS = "models"
+    WEIGHTS_SIGNING = "weights-signing"
     SAGEMAKER = "sagemaker"
     EGRESS = "egress"
     REDACTION = "redaction"
@@ -49,6 +50,7 @@ DESCRIPTIONS = {
     Purpose.EBS: "Volumes of cluster nodes, and of whatever else starts in the account",
     Purpose.CLUSTER_SECRETS: "Secrets inside the Kubernetes cluster",
     Purpose.MODELS: "Model weights and their signed manifests",
+    Purpose.WEIGHTS_SIGNING: "Signs manifests of model weights",
     Purpose.SAGEMAKER: "Volumes of SageMaker endpoints",
     Purpose.EGRESS: "Network firewall on the way to public models",
     Purpose.REDACTION: "Redacted data sets on their way down",
@@ -56,6 +58,7 @@ DESCRIPTIONS = {
 }
 USES = {
     Purpose.AUDIT_SIGNING: KeyUse.SIGN,
+    Purpose.WEIGHTS_SIGNING: KeyUse.SIGN,
     Purpose.AUDIT_MAC: KeyUse.MAC,
     Purpose.REDACTION_MAC: KeyUse.MAC,
 }
@@ -69,12 +72,17 @@ def _sagemaker(environment: Environment) -> bool:
     return bool(environment.sagemaker_models)
 
 
+def _own_weights(environment: Environment) -> bool:
+    return _self_hosted(environment) or _sagemaker(environment)
+
+
 # A purpose that is not listed is needed everywhere.
 CONDITIONS: dict[Purpose, Callable[[Environment], bool]] = {
     # Also the account's default for volumes, whoever makes one.
     Purpose.EBS: lambda environment: _self_hosted(environment) or environment.account_singletons == "managed",
     Purpose.CLUSTER_SECRETS: _self_hosted,
-    Purpose.MODELS: lambda environment: _self_hosted(environment) or _sagemaker(environment),
+    Purpose.MODELS: _own_weights,
+    Purpose.WEIGHTS_SIGNING: _own_weights,
     Purpose.SAGEMAKER: _sagemaker,
     Purpose.EGRESS: lambda environment: bool(environment.egress_domains),
     Purpose.REDACTION: lambda environment: environment.name in (EnvironmentName.STAGING, EnvironmentName.PROD),
