@@ -193,6 +193,46 @@ def test_a_3_only_what_self_hosting_needs_comes_with_it() -> None:
     assert extra == {"acm-pca", "autoscaling", "ec2", "eks", "eks-auth"}
 
 
+INSIDE = ("ecs-tasks.amazonaws.com", "pods.eks.amazonaws.com")
+# Decided by the database and the cache themselves: no endpoint stands before them.
+NOT_AN_API = {"rds-db:connect", "elasticache:Connect"}
+
+
+def actions_without_a_way(deployment: engine.Deployment) -> dict[str, set[str]]:
+    """By role of a task or a pod: what it may do, and no endpoint lets pass. It would fail as a time-out."""
+    passed = {
+        action
+        for endpoint in of_type(deployment, "VpcEndpoint")
+        for statement in json.loads(endpoint.inputs["policy"])["Statement"]
+        for action in statement["Action"]
+    }
+    roles = {one.inputs["name"] for one in of_type(deployment, "Role") if any(who in str(one.inputs) for who in INSIDE)}
+    wanted = {
+        one.inputs["role"]: _allowed_actions(one.inputs["policy"]) - passed - NOT_AN_API
+        for one in of_type(deployment, "RolePolicy")
+        if one.inputs["role"] in roles
+    }
+    assert roles
+    return {role: actions for role, actions in wanted.items() if actions}
+
+
+def _allowed_actions(policy: str) -> set[str]:
+    allowed = (one["Action"] for one in json.loads(policy)["Statement"] if one["Effect"] == "Allow")
+    return {action for actions in allowed for action in ([actions] if isinstance(actions, str) else actions)}
+
+
+@EVERY_ENVIRONMENT
+def test_a_3_whatever_tasks_and_pods_may_do_passes_an_endpoint(stack: str) -> None:
+    assert actions_without_a_way(platform(stack)) == {}
+
+
+def test_a_3_a_call_without_a_way_is_found() -> None:
+    closed = replace(
+        platform("prod"), resources=tuple(one for one in platform("prod").resources if one.name != "sqs-endpoint")
+    )
+    assert {role.removeprefix("llm-pipelines-prod-") for role in actions_without_a_way(closed)} == {"gateway-ingest"}
+
+
 def endpoint_faults(deployment: engine.Deployment) -> list[str]:
     """Every way in which an endpoint is not private, narrow and in two zones."""
     zones = {one.id: one.inputs["availabilityZone"] for one in of_type(deployment, "Subnet")}
