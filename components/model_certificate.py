@@ -62,7 +62,8 @@ def certificate(host_name: str, secret_name: str) -> Manifest:
         "duration": f"{VALID_H}h0m0s",
         "renewBefore": f"{RENEW_BEFORE_H}h0m0s",
         "dnsNames": [host_name],
-        "usages": ["server auth", "digital signature"],
+        # Exactly this: with any other usage the issuer asks for another template, which its role may not use.
+        "usages": ["server auth"],
         "privateKey": {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"},
         "issuerRef": {"group": ISSUER_GROUP, "kind": ISSUER_KIND, "name": ISSUER_NAME},
     }

@@ -20,7 +20,7 @@ from components.cluster_layout import OWN_ROOMS, PRIVILEGED_ROOMS, Room
 from components.image_admission import image_pattern
 from components.kubernetes_versions import PINNED, Addon
 from components.model_autoscaling import AutoscalingError, ForecastHours, Scaling, triggers
-from components.model_server import MANIFEST_ANNOTATION
+from components.model_server import MANIFEST_ANNOTATION, VERSION_LABEL
 from components.model_server_versions import (
     FLOOR,
     VLLM_VERSION,
@@ -641,6 +641,8 @@ def test_b_18_the_proxy_shows_a_certificate_of_a_day_from_the_private_authority(
     assert hours(certificate["duration"]) <= 24
     assert hours(certificate["renewBefore"]) < hours(certificate["duration"])
     assert certificate["dnsNames"] == [promised["hostName"]]
+    # The issuer picks the template by the usages; its role may use the one for servers alone.
+    assert certificate["usages"] == ["server auth"]
     assert issuer["spec"]["arn"] == promised["privateCaArn"]
     assert mounted == {certificate["secretName"]}
 
@@ -698,6 +700,30 @@ def test_b_19_a_scaled_object_names_a_deployment_that_exists(stack: str) -> None
     targets = {one["spec"]["scaleTargetRef"]["name"] for one in of_kind(stack, "ScaledObject")}
 
     assert targets == {one["metadata"]["name"] for one in model_servers(stack)}
+
+
+@EVERY_CLUSTER
+def test_b_19_the_metrics_that_triggers_ask_for_are_collected_under_the_labels_they_name(stack: str) -> None:
+    """A label spelt differently at both ends is an empty answer, and a model that never scales."""
+    written = the(stack, "ConfigMap", "prometheus", "monitoring")["data"]["prometheus.yml"]
+    job = next(one for one in json.loads(written)["scrape_configs"] if one["job_name"] == "model-servers")
+    service = the(stack, "Service", "prometheus", "monitoring")
+    label = "__meta_kubernetes_pod_label_" + re.sub(r"[^A-Za-z0-9]", "_", VERSION_LABEL)
+    labelled = {one["target_label"]: one["source_labels"] for one in job["relabel_configs"] if "target_label" in one}
+    kept = next(one["regex"] for one in job["relabel_configs"] if one.get("action") == "keep")
+
+    assert labelled["version"] == [label]
+    assert job["metrics_path"] == "/model-metrics"
+    assert job["kubernetes_sd_configs"][0]["namespaces"]["names"] == ["models"]
+    for one in model_servers(stack):
+        proxy = named(one["spec"]["template"]["spec"]["initContainers"], "proxy")
+        assert int(kept) in [port["containerPort"] for port in proxy["ports"]]
+        assert one["spec"]["template"]["metadata"]["labels"][VERSION_LABEL]
+    for one in of_kind(stack, "ScaledObject"):
+        asked = [trigger["metadata"] for trigger in one["spec"]["triggers"] if trigger["type"] == "prometheus"]
+        address = f"http://{service['metadata']['name']}.monitoring.svc:{service['spec']['ports'][0]['port']}"
+        assert {metadata["serverAddress"] for metadata in asked} == {address}
+        assert all('version="v1"' in metadata["query"] for metadata in asked)
 
 
 def scaling(**changes: Any) -> Scaling:
