@@ -61,6 +61,8 @@ def certificate(host_name: str, secret_name: str) -> Manifest:
         "secretName": secret_name,
         "duration": f"{VALID_H}h0m0s",
         "renewBefore": f"{RENEW_BEFORE_H}h0m0s",
+        # AWS Private CA takes the subject as it is asked for, and an empty one is refused by some clients.
+        "commonName": host_name,
         "dnsNames": [host_name],
         # Exactly this: with any other usage the issuer asks for another template, which its role may not use.
         "usages": ["server auth"],
