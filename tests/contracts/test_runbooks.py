@@ -17,14 +17,14 @@ TARGETS = set(re.findall(r"^([a-z]+):.*##", (REPOSITORY / "Makefile").read_text(
 def missing(text: str, folder: Path) -> list[str]:
     """Modules, targets, links and paths of ours that a text names and that are not there."""
     modules = re.findall(r"python -m ([\w.]+)", text)
-    targets = re.findall(r"\bmake ([a-z]+)", text)
+    targets = re.findall(r"(?:`|^ *)make ([a-z]+)", text, re.MULTILINE)  # a command, not a sentence
     links = re.findall(r"\]\(([^)#:]+)\)", text)
-    paths = re.findall(r"\b(?:stacks|policy_packs|components)/[\w/]+(?:\.py)?", text)
+    paths = re.findall(r"\b(?:stacks|policy_packs|components)/[\w/.<>]*\w", text)
     return [
         *(module for module in modules if importlib.util.find_spec(module) is None),
         *(target for target in targets if target not in TARGETS),
         *(link for link in links if not (folder / link).exists()),
-        *(path for path in paths if not (REPOSITORY / path.removesuffix("/")).exists()),
+        *(path for path in paths if "<" not in path and not (REPOSITORY / path).exists()),
     ]
 
 
