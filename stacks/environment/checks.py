@@ -181,6 +181,11 @@ def _nodes_within_the_environment(environment: Environment) -> None:
     hosting = environment.self_hosting
     if hosting is None:
         return
+    if environment.network.existing:
+        raise ValueError(
+            "self_hosting must not be set together with network.existing: network policies inside the cluster are "
+            "written from the address plan, which an adopted VPC does not follow (got both)"
+        )
     _service_addresses_apart(environment, hosting)
     for group in hosting.gpu_nodes:
         if group.zone and group.zone not in environment.network.zones:

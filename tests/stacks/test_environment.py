@@ -27,6 +27,13 @@ _ADOPTED: Values = {
     "subnet_ids": {tier: ["subnet-0123456789abcdef0"] for tier in ("edge", "app", "model", "data")},
     "route_table_ids": dict.fromkeys(("edge", "app", "model", "data"), _ROUTES),
 }
+_ADOPTED_WHOLE: Values = {
+    **_ADOPTED,
+    "subnet_ids": {
+        tier: [f"subnet-0123456789abcd{tier_number}{zone}0" for zone in range(3)]
+        for tier_number, tier in enumerate(("edge", "app", "model", "data"))
+    },
+}
 _RESERVED: Values = {
     **environment_values("prod")["self_hosting"]["gpu_nodes"][0],
     "capacity": "capacity_block",
@@ -121,6 +128,7 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         {**_ADOPTED, "route_table_ids": {"edge": _ROUTES, "app": _ROUTES, "model": _ROUTES}},
         "none for data",
     ),
+    "model servers in a VPC of others": ("network.existing", _ADOPTED_WHOLE, "must not be set together with"),
     "a VPC adopted in one zone": ("network.existing", _ADOPTED, "one subnet for each of the 3 zones"),
     "services that overlap the hub": ("self_hosting.service_cidr", "10.2.0.0/20", "overlaps 10.0.0.0/12"),
     "model servers without a name": ("self_hosting.host_name", "models", "host name"),
