@@ -9,7 +9,7 @@ import yaml
 
 from stacks.configuration import ConfigurationError, load
 from stacks.environment import Environment, EnvironmentName
-from stacks.fork.deployers import platform_file, with_deployer
+from stacks.fork.deployers import organization_file, platform_file, with_deployer, with_governed_deployer
 from stacks.fork.placing import Placed, place
 from stacks.fork.rendering import render
 from stacks.fork.takeover import KEPT, Change, Outcome, take_over
@@ -24,12 +24,12 @@ def make(root: Path, wish: Wish, templates: Path) -> list[Outcome]:
     if (root / folder).exists():
         raise ConfigurationError(f"name: {folder} exists already; `--update` lets it follow a changed template")
     placed = place(wish, environments(root))
-    files, platforms = render(wish, placed, templates), _platforms(root, wish, placed)
+    files, others = render(wish, placed, templates), {**_platforms(root, wish, placed), **_organization(root, placed)}
     outcomes = take_over(root, folder, files)
     (root / folder / KEPT / ANSWERS).write_text(_answers(wish), encoding="utf-8")
-    for file, text in platforms.items():
+    for file, text in others.items():
         (root / file).write_text(text, encoding="utf-8")
-    return [*outcomes, *(Outcome(file, Change.WRITTEN) for file in platforms)]
+    return [*outcomes, *(Outcome(file, Change.WRITTEN) for file in others)]
 
 
 def update(root: Path, name: str, templates: Path) -> list[Outcome]:
@@ -62,6 +62,16 @@ def _platforms(root: Path, wish: Wish, placed: tuple[Placed, ...]) -> Mapping[Pa
         if after != before:
             changed[file.relative_to(root)] = after
     return changed
+
+
+def _organization(root: Path, placed: tuple[Placed, ...]) -> Mapping[Path, str]:
+    """The organization's file with the new deployers; environment local is no account of the organization."""
+    file = organization_file(root)
+    text = before = file.read_text(encoding="utf-8")
+    for one in placed:
+        if one.environment.name is not EnvironmentName.LOCAL:
+            text = with_governed_deployer(text, one.environment.name.value, one.deployer_role, file.name)
+    return {} if text == before else {file.relative_to(root): text}
 
 
 def _answers(wish: Wish) -> str:

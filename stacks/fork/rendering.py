@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+from stacks.environment import EnvironmentName
 from stacks.fork.placing import Placed
 from stacks.fork.wish import Wish
 
@@ -48,7 +49,10 @@ def _answers(wish: Wish) -> dict[str, str]:
 
 def _placing(wish: Wish, one: Placed) -> dict[str, str]:
     environment = one.environment
+    local = environment.name is EnvironmentName.LOCAL
+    provider = f"secretsprovider: awskms://alias/pulumi-{environment.name.value}?region={environment.region}\n"
     return {
+        "secrets_provider": "" if local else provider,
         "environment": environment.name.value,
         "region": environment.region,
         "account_id": environment.account_id,

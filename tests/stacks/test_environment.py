@@ -33,6 +33,9 @@ _ADOPTED_WHOLE: Values = {
         tier: [f"subnet-0123456789abcd{tier_number}{zone}0" for zone in range(3)]
         for tier_number, tier in enumerate(("edge", "app", "model", "data"))
     },
+    "route_table_ids": {
+        tier: f"rtb-0123456789abcde{number}0" for number, tier in enumerate(("edge", "app", "model", "data"))
+    },
 }
 _RESERVED: Values = {
     **environment_values("prod")["self_hosting"]["gpu_nodes"][0],

@@ -14,7 +14,7 @@ from stacks.classification import TREATMENTS, Boundary, DataClass
 from stacks.configuration import ConfigurationError
 from stacks.environment import Environment
 from stacks.fork.__main__ import CONFLICT, REFUSED, WRITTEN, main
-from stacks.fork.deployers import with_deployer
+from stacks.fork.deployers import with_deployer, with_governed_deployer
 from stacks.fork.rendering import TEMPLATES
 from tests.stacks.configurations import ENVIRONMENTS, REPOSITORY
 from tests.workloads import promises
@@ -30,6 +30,9 @@ def root(tmp_path: Path) -> Path:
     target.mkdir(parents=True)
     for file in (REPOSITORY / "stacks" / "platform").glob("Pulumi.*.yaml"):
         shutil.copy(file, target)
+    organization = tmp_path / "stacks" / "organization"
+    organization.mkdir()
+    shutil.copy(REPOSITORY / "stacks" / "organization" / "Pulumi.organization.yaml", organization)
     return tmp_path
 
 
@@ -88,6 +91,24 @@ def test_each_platform_knows_who_may_register_the_fork_and_keeps_every_other_byt
         values = yaml.safe_load(after)["config"]["llm-pipelines:environment"]
         assert Environment.load(values).workload_deployers[NAME]
         assert [line for line in after.splitlines() if NAME not in line] == before.splitlines()
+
+
+def test_the_organization_knows_the_forks_deployers_and_keeps_everything_else(root: Path) -> None:
+    _fork(root, "confidential")
+    file = Path("stacks") / "organization" / "Pulumi.organization.yaml"
+
+    before, after = (yaml.safe_load((place / file).read_text(encoding="utf-8")) for place in (REPOSITORY, root))
+    for name, around in after["config"]["llm-pipelines-organization:governance"]["environments"].items():
+        assert around["deployer_roles"].pop() == f"llm-pipelines-{name}-{NAME}-deployer"
+    assert after == before
+
+
+def test_an_organization_file_of_another_shape_is_refused() -> None:
+    text = (REPOSITORY / "stacks" / "organization" / "Pulumi.organization.yaml").read_text(encoding="utf-8")
+    listed = text.replace("deployer_roles: [", "deployer_roles:\n          [")
+
+    with pytest.raises(ConfigurationError, match=r"environments.prod.deployer_roles must be a list on one line"):
+        with_governed_deployer(listed, "prod", "llm-pipelines-prod-x-deployer", "Pulumi.organization.yaml")
 
 
 def test_a_platform_file_of_another_shape_is_refused_and_left_alone() -> None:
@@ -187,6 +208,6 @@ def test_what_is_written_passes_the_static_checks(root: Path, file: Path) -> Non
     ruff = Path(sys.executable).with_name("ruff")
 
     for command in (["check"], ["format", "--check"]):
-        arguments = [ruff, *command, "--stdin-filename", REPOSITORY / file, "-"]
+        arguments: list[str | Path] = [ruff, *command, "--stdin-filename", REPOSITORY / file, "-"]
         run = subprocess.run(arguments, input=text, capture_output=True, text=True, check=False, cwd=REPOSITORY)
         assert run.returncode == 0, run.stdout
