@@ -16,7 +16,7 @@ from tests.criteria.rendered_documents import Document
 
 RULES = {"E3510", "E3512", "E3513", "E3514", "E3530", "I3510", "W3037"}
 # Our resource type → the template's type and the property that holds the document.
-HOLDERS = {
+HOLDERS: dict[str, tuple[str, str, dict[str, object]]] = {
     "BucketPolicy": ("AWS::S3::BucketPolicy", "PolicyDocument", {"Bucket": "bucket"}),
     "Key": ("AWS::KMS::Key", "KeyPolicy", {}),
     "Policy": ("AWS::IAM::ManagedPolicy", "PolicyDocument", {}),
@@ -32,7 +32,8 @@ HOLDERS = {
 
 def findings(documents: Sequence[Document]) -> list[str]:
     """One sentence for each thing that a rule says about a document."""
-    resources, where = {}, {}
+    resources: dict[str, object] = {}
+    where: dict[str, Document] = {}
     for number, document in enumerate(documents):
         kind, key, others = HOLDERS[document.kind]
         resources[f"Policy{number}"] = {"Type": kind, "Properties": {**others, key: document.content}}
