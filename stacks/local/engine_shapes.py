@@ -17,6 +17,10 @@ _SHAPES: Final[Mapping[tuple[str, str], str]] = {
         "aws:acmpca/certificateAuthority:CertificateAuthority",
         "arn",
     ): "arn:aws:acm-pca:{region}:{account}:certificate-authority/{short}",
+    (
+        "aws:acmpca/certificate:Certificate",
+        "certificate",
+    ): "-----BEGIN CERTIFICATE-----\n{short}\n-----END CERTIFICATE-----\n",
     ("aws:bedrock/guardrail:Guardrail", "guardrailArn"): "arn:aws:bedrock:{region}:{account}:guardrail/{short}",
     ("aws:bedrock/guardrail:Guardrail", "guardrailId"): "{short}",
     ("aws:bedrock/guardrailVersion:GuardrailVersion", "version"): "1",

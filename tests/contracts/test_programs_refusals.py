@@ -40,7 +40,7 @@ def test_the_workload_accepts_the_promise_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"contractVersion": 2}, "contractVersion of llm-pipelines/dev must be 1"),
+        ({"contractVersion": 1}, "contractVersion of llm-pipelines/dev must be 2"),
         ({"environment": "prod"}, "environment of llm-pipelines/dev must be dev"),
         ({"registrationBucket": None}, "does not promise registrationBucket"),
         ({"dataClasses": ["public"]}, "data_class: internal is not held in dev"),
