@@ -51,7 +51,6 @@ class Pulumi:
             "PULUMI_DEBUG_PROVIDERS": ",".join(f"{name}:{port}" for name, port in self.provider_ports.items()),
             # The engine lets uv look at the environment before each start; it is complete, and others use it.
             "UV_FROZEN": "1",
-            "UV_NO_INSTALL_PROJECT": "1",
             "UV_OFFLINE": "1",
         }
 
