@@ -20,6 +20,8 @@ from stacks.local import engine
 README = Path("README.md")
 ROOMS = (
     "stacks.platform",
+    "stacks.cluster",
+    "stacks.organization",
     "stacks.workloads",
     "stacks.local",
     "components",
