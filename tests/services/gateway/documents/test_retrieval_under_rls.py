@@ -88,14 +88,26 @@ async def test_another_collection_and_a_higher_data_class_stay_out(
     assert {chunk.text for chunk in both} == set(LEAVE)
 
 
-@pytest.mark.parametrize("user", ["gateway", "gateway_ingest", OWNER])
-async def test_b_21_a_connection_that_does_not_say_for_whom_sees_no_row(
+@pytest.mark.parametrize("user", ["gateway", "gateway_ingest"])
+async def test_b_21_a_connection_that_does_not_say_for_whom_gets_an_error(
     store: PgDocumentStore, registration: Registration, as_role: OpenAs, user: str
 ) -> None:
     await store.replace(registration, document(), passages(LEAVE))
 
     for table in ("chunk", "data_key") if user == "gateway" else ("chunk", "data_key", "document"):
-        assert await as_role(user).fetch(f"SELECT 1 FROM documents.{table}") == []
+        with pytest.raises(Unavailable) as refusal:
+            await as_role(user).fetch(f"SELECT 1 FROM documents.{table}")
+        assert isinstance(refusal.value.__cause__, asyncpg.InsufficientPrivilegeError)
+        assert "app.tenant is not set" in str(refusal.value.__cause__)
+
+
+async def test_b_21_the_owner_that_does_not_say_for_whom_sees_no_row(
+    store: PgDocumentStore, registration: Registration, as_role: OpenAs
+) -> None:
+    await store.replace(registration, document(), passages(LEAVE))
+
+    for table in ("chunk", "data_key", "document"):
+        assert await as_role(OWNER).fetch(f"SELECT 1 FROM documents.{table}") == []
 
 
 async def test_b_21_the_owner_sees_no_row_even_when_it_says_for_whom(
@@ -120,7 +132,9 @@ async def test_a_setting_does_not_outlive_its_transaction(
     async with working_for(database, Scope("acme", registration.workload, "local")) as connection:
         assert await connection.fetchval("SELECT count(*) FROM documents.chunk") == 2
 
-    assert await database.fetch("SELECT 1 FROM documents.chunk") == []
+    with pytest.raises(Unavailable) as refusal:
+        await database.fetch("SELECT 1 FROM documents.chunk")
+    assert "app.tenant is not set" in str(refusal.value.__cause__)
 
 
 async def test_without_a_where_clause_the_tenant_still_sees_only_its_own(
