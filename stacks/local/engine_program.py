@@ -98,9 +98,21 @@ def _run_on_new_loop(project: Project, monitor: Any, engine: Any, *, preview: bo
     loop.set_exception_handler(lambda _loop, context: logging.getLogger(__name__).debug("%s", context))
     asyncio.set_event_loop(loop)
     try:
-        loop.run_until_complete(pulumi_stack.run_in_stack(lambda: _run_path(project.program)))
+        loop.run_until_complete(pulumi_stack.run_in_stack(lambda: _run_to_rest(project.program)))
     finally:
         _drain(loop)
+
+
+async def _run_to_rest(program: Path) -> None:
+    """Runs the program and waits until its outputs are known or one fails; the SDK then does as it always does.
+
+    The SDK's own wait looks at every outstanding output whenever one is known, which is quadratic in their number.
+    """
+    _run_path(program)
+    while outstanding := [task for task in pulumi_settings.SETTINGS.outputs if not task.done()]:
+        done, _ = await asyncio.wait(outstanding, return_when=asyncio.FIRST_EXCEPTION)
+        if any(task.cancelled() or task.exception() for task in done):
+            return
 
 
 def _run_path(program: Path) -> None:

@@ -37,20 +37,29 @@ def listed(value: object) -> list[str]:
     return [value] if isinstance(value, str) else list(value) if isinstance(value, list) else []
 
 
+# Every program and stack: of every environment, around them, and inside their clusters.
+EVERYWHERE = (
+    *TARGETS,
+    *((program, program) for program in AROUND),
+    *((program, stack) for program in INSIDE for stack in CLUSTERS),
+)
+
+
 @functools.cache
 def deployments() -> tuple[tuple[str, str, engine.Deployment], ...]:
-    """Every program: of every environment, around them, and inside their clusters."""
-    inside = [(program, stack) for program in INSIDE for stack in CLUSTERS]
-    around = [(program, program) for program in AROUND]
-    return tuple((program, stack, captured(program, stack)) for program, stack in (*TARGETS, *around, *inside))
+    return tuple((program, stack, captured(program, stack)) for program, stack in EVERYWHERE)
 
 
 @functools.cache
 def documents() -> tuple[Document, ...]:
+    return tuple(document for program, stack in EVERYWHERE for document in documents_of(program, stack))
+
+
+@functools.cache
+def documents_of(program: str, stack: str) -> tuple[Document, ...]:
     return tuple(
         Document(program, stack, one.type.rpartition(":")[2], one.name, content)
-        for program, stack, deployment in deployments()
-        for one in deployment.resources
+        for one in captured(program, stack).resources
         for content in policies_in(one.inputs)
     )
 

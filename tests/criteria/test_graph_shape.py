@@ -21,12 +21,13 @@ from policy_packs.serving import as_policies
 from stacks.contract import CONTRACT_VERSION, ContractError, Platform
 from stacks.local import engine
 from tests.contracts.programs import AROUND, INSIDE, PROGRAMS, captured
-from tests.criteria.rendered_documents import deployments
+from tests.criteria.rendered_documents import EVERYWHERE
 from tests.stacks.configurations import REPOSITORY
 from tests.stacks.local.planted import plant
 
 pytestmark = pytest.mark.xdist_group("programs")  # one worker captures each graph once
 EVERY_PROGRAM = {**PROGRAMS, **AROUND, **INSIDE}
+EVERY_DEPLOYMENT = pytest.mark.parametrize(("program", "stack"), EVERYWHERE)
 PROVIDER = "pulumi:providers:"
 
 # --- graph 1 --------------------------------------------------------------------------------------
@@ -39,11 +40,12 @@ def without_provider(deployment: engine.Deployment) -> list[str]:
     return [one.name for one in own if one.provider.rpartition("::")[0] not in providers]
 
 
-def test_graph_1_all_resources_have_explicit_provider() -> None:
-    assert len(deployments()) >= 11
-    for program, stack, deployment in deployments():
-        assert any(one.type.startswith(PROVIDER) for one in deployment.resources), program
-        assert without_provider(deployment) == [], (program, stack)
+@EVERY_DEPLOYMENT
+def test_graph_1_all_resources_have_explicit_provider(program: str, stack: str) -> None:
+    deployment = captured(program, stack)
+
+    assert any(one.type.startswith(PROVIDER) for one in deployment.resources)
+    assert without_provider(deployment) == []
 
 
 @pytest.mark.parametrize("provider", ["", "urn:pulumi:prod::llm-pipelines::pulumi:providers:aws::default_7_51_1::1"])
@@ -71,9 +73,9 @@ def twice(deployment: engine.Deployment) -> list[str]:
     return [urn for urn, times in Counter(one.urn for one in deployment.resources).items() if times > 1]
 
 
-def test_graph_2_no_duplicate_urns() -> None:
-    for program, stack, deployment in deployments():
-        assert twice(deployment) == [], (program, stack)
+@EVERY_DEPLOYMENT
+def test_graph_2_no_duplicate_urns(program: str, stack: str) -> None:
+    assert twice(captured(program, stack)) == []
 
 
 def test_graph_2_a_duplicate_is_refused_where_mocks_let_it_pass(tmp_path: Path) -> None:

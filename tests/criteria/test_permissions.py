@@ -16,7 +16,7 @@ from tests.contracts.programs import TARGETS, captured, of_type
 from tests.contracts.rendered_policies import Policies, policies
 from tests.criteria.iam_linting import HOLDERS, findings
 from tests.criteria.iam_reference import actions, arn_formats, is_about
-from tests.criteria.rendered_documents import Document, deployments, documents, listed
+from tests.criteria.rendered_documents import EVERYWHERE, Document, deployments, documents, documents_of, listed
 from tests.criteria.reviewed_wildcards import WILDCARDS, names_many, wildcards
 from tests.stacks.configurations import ENVIRONMENTS
 
@@ -178,8 +178,9 @@ def holes_in(value: object) -> bool:
     return value is None or (isinstance(value, str) and ("None" in value or "Calling __str__" in value))
 
 
-def test_graph_3_no_none_in_policy_json() -> None:
-    assert [str(document) for document in documents() if holes_in(document.content)] == []
+@pytest.mark.parametrize(("program", "stack"), EVERYWHERE)
+def test_graph_3_no_none_in_policy_json(program: str, stack: str) -> None:
+    assert [str(document) for document in documents_of(program, stack) if holes_in(document.content)] == []
 
 
 @pytest.mark.parametrize("hole", ["arn:aws:s3:::None/*", None, ["a", None], "Calling __str__ on an Output[T]"])
