@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import gc
 import importlib
 import linecache
@@ -146,10 +147,16 @@ def program_line(frame: FrameType | None) -> str:
     """`file:line` of the nearest caller that is neither a library nor the engine."""
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(("<", *LIBRARIES)):
+        if not _of_a_library(name):
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
+
+
+@functools.cache
+def _of_a_library(file: str) -> bool:
+    """Asked for every frame above every task."""
+    return file.startswith(("<", *LIBRARIES))
 
 
 def failure_line(error: BaseException, program: Path) -> str:

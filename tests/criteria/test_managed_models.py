@@ -430,7 +430,7 @@ def test_graph_22_bedrock_cris_arns_complete_and_class_region_ok(stack: str) -> 
     assert model_regions(captured("platform", stack)) == {Environment.load(environment_values(stack)).region}
 
 
-def test_graph_22_bedrock_cris_arns_complete_and_class_region_ok_across_regions() -> None:
+def test_graph_22_bedrock_cris_arns_complete_and_class_region_ok_across_regions_in_dev() -> None:
     deployment = across_regions()
     profile = only(deployment, "InferenceProfile", "nova-lite-profile").inputs
     permissions = json.loads(only(deployment, "RolePolicy", "gateway-permissions").inputs["policy"])
@@ -492,7 +492,7 @@ def test_graph_24_bedrock_logging_singleton_only_in_platform_and_ordered(stack: 
     assert not of_type(captured("document_assistant", stack), "InvocationLoggingConfiguration")
 
 
-def test_graph_24_bedrock_logging_singleton_only_in_platform_and_ordered_or_left_to_its_owner() -> None:
+def test_graph_24_bedrock_logging_singleton_only_in_platform_and_ordered_or_left_to_its_owner_in_dev() -> None:
     values = changed(environment_values("dev"), {"account_singletons": "external"})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"pulumi_aws\.")
