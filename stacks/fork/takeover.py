@@ -42,7 +42,8 @@ def take_over(root: Path, folder: Path, files: Mapping[Path, str]) -> list[Outco
 
 def kept(root: Path, folder: Path, file: Path) -> Path:
     """Where the version is kept that was written last."""
-    return root / folder / KEPT / "__".join(file.parts[-2:])
+    # The suffix keeps what was written away from whatever looks for Python, YAML or stacks.
+    return root / folder / KEPT / f"{'__'.join(file.parts[-2:])}.written"
 
 
 def _take_over(root: Path, folder: Path, file: Path, wanted: str) -> Outcome:
