@@ -52,6 +52,8 @@ class EvidenceAlarmsArgs(TypedDict):
     name_prefix: str
     key_arn: pulumi.Input[str]
     evidence_buckets: Sequence[str]
+    recipients: Sequence[str]
+    """E-mail addresses; each has to confirm once, from the message that AWS sends."""
     break_glass_role: str
 
 
@@ -72,7 +74,7 @@ class Watch:
 
 
 class EvidenceAlarms(Component):
-    """The topic to subscribe to, one rule a concern, and a queue for what could not be delivered."""
+    """The topic and who hears it, one rule a concern, and a queue for what could not be delivered."""
 
     topic_arn: pulumi.Output[str]
 
@@ -96,6 +98,10 @@ class EvidenceAlarms(Component):
                 arn=topic.arn,
                 dead_letter_config={"arn": undelivered.arn},
                 opts=self.child(depends_on=[topic_policy, queue_policy]),
+            )
+        for number, address in enumerate(args["recipients"], 1):
+            aws.sns.TopicSubscription(
+                f"{name}-recipient-{number}", topic=topic.arn, protocol="email", endpoint=address, opts=self.child()
             )
         self.topic_arn = topic.arn
         self.register_outputs({"topicArn": self.topic_arn})

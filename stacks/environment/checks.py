@@ -248,6 +248,11 @@ def _released_from_prod_only(environment: Environment) -> None:
         raise ValueError(f"redaction_approver_role must be {wanted} (got {environment.redaction_approver_role!r})")
 
 
+def _somebody_is_told(environment: Environment) -> None:
+    if not environment.alarm_recipients and environment.name is not EnvironmentName.LOCAL:
+        raise ValueError("alarm_recipients must name somebody who is told when evidence is in danger (got none)")
+
+
 def _own_account_only(environment: Environment) -> None:
     """No value but `accounts` may name another environment, nor any account but our own."""
     own = environment.name.value
@@ -277,4 +282,5 @@ CHECKS: tuple[Callable[[Environment], None], ...] = (
     _served_where_it_is_hosted,
     _public_models_for_public_data,
     _released_from_prod_only,
+    _somebody_is_told,
 )

@@ -15,7 +15,7 @@ from pydantic import field_validator, model_validator
 from stacks.classification import Boundary, DataClass, Residency, strictest
 from stacks.configuration import AccountId, ConfigurationError, Name, Section, load
 from stacks.environment.checks import CHECKS
-from stacks.environment.fields import ModelId, Region, RoleName
+from stacks.environment.fields import EmailAddress, ModelId, Region, RoleName
 from stacks.environment.gateway import Gateway, Issuer
 from stacks.environment.models import BedrockModel, Model, OpenAIModel, SageMakerModel
 from stacks.environment.name import EnvironmentName
@@ -38,6 +38,8 @@ class Environment(Section):
     break_glass_role: RoleName
     redaction_approver_role: RoleName | None = None
     """Who releases redacted data sets; prod only: data leaves no other environment."""
+    alarm_recipients: tuple[EmailAddress, ...]
+    """Who is told when evidence is in danger; empty in local only."""
     data_classes: tuple[DataClass, ...]
     residency: Residency = Residency.REGION
     """How far Bedrock may move a call: not at all, or within the geography where every data class allows it."""

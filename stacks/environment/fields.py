@@ -36,6 +36,14 @@ RoleName = Annotated[str, AfterValidator(text_like(r"[A-Za-z0-9+=,.@_-]{1,64}", 
 HostName = Annotated[
     str, AfterValidator(text_like(r"([a-z0-9-]{1,63}\.){1,8}[a-z]{2,63}", "a host name such as gateway.llm.internal"))
 ]
+EmailAddress = Annotated[
+    str,
+    AfterValidator(
+        text_like(
+            r"[A-Za-z0-9._+-]{1,64}@([a-z0-9-]{1,63}\.){1,8}[a-z]{2,63}", "an e-mail address such as a@example.com"
+        )
+    ),
+]
 InstanceType = Annotated[
     str, AfterValidator(text_like(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "an EC2 instance type such as g6.2xlarge"))
 ]

@@ -17,13 +17,13 @@ from components.policy_document import document
 from components.private_bucket import BucketClass, ObjectLock, PrivateBucket
 from components.trail import Trail, trail_arn
 from stacks.environment import Environment
-from stacks.names import CONTENT, REPLICATED_LOGS, Names
+from stacks.names import CONTENT, DATA_SETS, QUARANTINE, RELEASE, REPLICATED_LOGS, Names
 from stacks.placement import Placement
 from stacks.platform.purposes import Purpose
 
 # Buckets whose access S3 itself records: what is judged or promised is in them.
 ACCESS_LOGGED = ("content", "registrations")
-WATCHED = ("evidence", "content-evidence", *REPLICATED_LOGS, *CONTENT, "registrations")
+WATCHED = ("evidence", "content-evidence", *REPLICATED_LOGS, *CONTENT, "registrations", QUARANTINE, RELEASE, DATA_SETS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +146,7 @@ def _alarms(environment: Environment, names: Names, key: DataKey, placement: Pla
             "key_arn": key.arn,
             "evidence_buckets": [names.bucket(name) for name in WATCHED],
             "break_glass_role": environment.break_glass_role,
+            "recipients": environment.alarm_recipients,
         },
         placement.replaceable(),
     )

@@ -280,3 +280,12 @@ def test_the_alarms_name_this_environments_evidence_and_role(stack: str) -> None
     assert {only(deployment, "Bucket", f"{name}-bucket").outputs["bucket"] for name in kept} <= watched
     [entered] = rules["evidence-alarms-break-glass-rule"]["detail"]["requestParameters"]["roleArn"]
     assert entered.endswith(f":role/llm-pipelines-{stack}-break-glass")
+
+
+@pytest.mark.parametrize("stack", ["dev", "staging", "prod"])
+def test_somebody_hears_the_alarms(stack: str) -> None:
+    platform = captured("platform", stack)
+    heard = [one.inputs for one in of_type(platform, "TopicSubscription")]
+
+    assert [(one["protocol"], one["topic"]) for one in heard] == [("email", only(platform, "Topic").outputs["arn"])]
+    assert of_type(captured("platform", "local"), "TopicSubscription") == []

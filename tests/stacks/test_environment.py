@@ -152,6 +152,8 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         "id of a capacity reservation",
     ),
     "a self-hosted model elsewhere": ("models.2", _SELF_HOSTED, "self_hosting.host_name models.llm-prod.internal"),
+    "alarms that nobody hears": ("alarm_recipients", [], "must name somebody"),
+    "alarms to a name": ("alarm_recipients", ["security team"], "an e-mail address"),
     "a release for which nobody answers": ("redaction_approver_role", None, "set in prod"),
     "a role of another environment": ("deployer_role", "llm-pipelines-dev-deployer", "must not name environment dev"),
 }
