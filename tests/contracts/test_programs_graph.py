@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.contracts.programs import AROUND, PROGRAMS, captured
-from tests.stacks.configurations import ENVIRONMENTS
+from tests.stacks.configurations import ENVIRONMENTS, REPOSITORY
 
 pytestmark = pytest.mark.xdist_group("programs")  # one worker captures each graph once
 LISTS = Path(__file__).parent / "graphs"
+# What the platform makes for each fork follows from the fork, and is no rename: it is not listed.
+FORKS = [folder.parent.name.replace("_", "-") for folder in (REPOSITORY / "stacks" / "workloads").glob("*/.fork")]
 
 
 def _listed(program: str) -> str:
@@ -22,7 +24,7 @@ def _listed(program: str) -> str:
     stacks = (program,) if program in AROUND else ENVIRONMENTS
     for stack in stacks:
         for resource in captured(program, stack).resources:
-            if not resource.type.startswith("pulumi:pulumi:"):
+            if not resource.type.startswith("pulumi:pulumi:") and not any(fork in resource.name for fork in FORKS):
                 found.setdefault((resource.type, resource.name), []).append(stack)
     lines = []
     for (kind, name), having in sorted(found.items()):
