@@ -98,6 +98,8 @@ def test_the_organization_lives_its_whole_life_on_the_real_engine(environment: s
     pulumi(ORGANIZATION, "preview", "--expect-no-changes", "--stack", environment, *policy_options())
     pulumi(ORGANIZATION, "state", "unprotect", "--all", "--yes", "--stack", environment)
     pulumi(ORGANIZATION, "destroy", "--yes", "--skip-preview", "--stack", environment)
+    left = json.loads(pulumi(ORGANIZATION, "stack", "export", "--stack", environment).stdout)
+    assert [one["urn"] for one in left["deployment"].get("resources", []) if one["custom"]] == []
 
 
 @pytest.mark.parametrize("environment", ["prod"])

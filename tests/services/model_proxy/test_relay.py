@@ -52,6 +52,7 @@ async def test_caller_who_does_not_read_is_cut_off(site: Site, monkeypatch: pyte
     await writer.drain()
     await asyncio.wait_for(site.vllm.left.wait(), 10)
     writer.transport.abort()
+    assert 'model_proxy_answers_cut_total{by="caller"} 1.0' in (await site.health("/metrics"))[1]
 
 
 async def test_headers_of_the_caller_stay_behind(site: Site) -> None:
