@@ -7,14 +7,14 @@ import sys
 
 from rich.console import Console
 
-from bench import gateway, graph
+from bench import gateway, graph, policy
 from bench.figures import Figure, table
 
 
 def main() -> None:
     console = Console(stderr=True)
     figures: list[Figure] = []
-    for benchmark in (graph.measure, gateway.measure):
+    for benchmark in (policy.measure, graph.measure, gateway.measure):
         for figure in benchmark():
             console.print(f"{figure.name}: {figure.value}")
             figures.append(figure)
