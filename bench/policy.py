@@ -5,33 +5,49 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
 
 from bench.figures import Figure, at_most
-from policy_packs.coverage import example_resources
 from policy_packs.packs import PACKS
 from policy_packs.resource import Resource
 from policy_packs.rule import AnyRule, Rule
+from policy_packs.view import UNKNOWN, View
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RULES = tuple(rule for pack in PACKS.values() for rule in pack)
 RESOURCES = 1_000
+BUCKET, SATELLITE = "aws:s3/bucket:Bucket", "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
 
 
 def measure() -> Iterator[Figure]:
     """In processes of their own, so that imports count."""
     seconds, _ = _timed("-c", "import policy_packs.packs")
     yield at_most("policy packs imported", seconds, 2, "s", "rules of both packs, new process")
-    seconds, said = _timed("-m", "bench.policy")
-    yield at_most("1,000 resources judged by every rule", seconds, 5, "s", said.strip())
+    for stack in STACKS:
+        seconds, said = _timed("-m", "bench.policy", stack)
+        yield at_most(f"1,000 resources, every rule: {stack}", seconds, 5, "s", said.strip())
 
 
-def synthetic(number: int) -> tuple[Resource, ...]:
-    """The rules' own examples, over and over: each copy under names of its own, joined among themselves."""
-    return tuple(islice((_copy(one, turn) for turn in count() for one in _examples()), number))
+def mixed() -> Iterator[Resource]:
+    """The rules' own examples, what obeys and what breaks in turn, under names of their own, some not known yet."""
+    for turn in count():
+        for rule in RULES:
+            for one in _example(rule, turn):
+                yield _copy(one, f"{rule.name}-{turn}", is_known=turn % 3 < 2)
+
+
+def joined() -> Iterator[Resource]:
+    """The worst for a rule about a whole stack: every other resource belongs to the one before it."""
+    for number in count():
+        bucket = Resource.example(BUCKET, {"bucket": f"bucket-{number}"}, f"bucket-{number}")
+        yield bucket
+        yield Resource.example(SATELLITE, {"bucket": f"bucket-{number}"}, f"block-{number}", bucket=bucket.name)
+
+
+STACKS = {"mixed": mixed, "joined": joined}
 
 
 def judged(rules: tuple[AnyRule, ...], resources: tuple[Resource, ...]) -> tuple[int, int]:
@@ -44,19 +60,17 @@ def judged(rules: tuple[AnyRule, ...], resources: tuple[Resource, ...]) -> tuple
     return sum(len(one.violations) for one in judgements), sum(len(one.unclear) for one in judgements)
 
 
-def _examples() -> Iterator[Resource]:
-    """Every resource of every example, with URNs that tell one rule's examples from another's."""
-    for rule in RULES:
-        yield from (_renamed(one, rule.name) for one in example_resources(rule))
+def _example(rule: AnyRule, turn: int) -> tuple[Resource, ...]:
+    kind: Mapping[str, Resource | tuple[Resource, ...]] = rule.breaks if turn % 2 else rule.obeys
+    example = list(kind.values())[turn // 2 % len(kind)]
+    return (example,) if isinstance(example, Resource) else example
 
 
-def _copy(resource: Resource, turn: int) -> Resource:
-    return _renamed(resource, str(turn))
-
-
-def _renamed(resource: Resource, suffix: str) -> Resource:
+def _copy(resource: Resource, suffix: str, *, is_known: bool) -> Resource:
+    """Copies of one example stay joined among themselves, and to nothing else."""
     joined = {key: tuple(f"{urn}-{suffix}" for urn in urns) for key, urns in resource.joined.items()}
-    return replace(resource, urn=f"{resource.urn}-{suffix}", joined=joined)
+    props = resource.props if is_known else View(UNKNOWN)
+    return replace(resource, urn=f"{resource.urn}-{suffix}", joined=joined, props=props)
 
 
 def _timed(*arguments: str) -> tuple[float, str]:
@@ -67,5 +81,6 @@ def _timed(*arguments: str) -> tuple[float, str]:
 
 
 if __name__ == "__main__":
-    violations, unclear = judged(RULES, synthetic(RESOURCES))
+    resources = tuple(islice(STACKS[sys.argv[1]](), RESOURCES))
+    violations, unclear = judged(RULES, resources)
     print(f"{len(RULES)} rules, {violations} violations, {unclear} not known, new process")
