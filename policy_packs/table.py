@@ -5,6 +5,7 @@ python -m policy_packs.table --write
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -74,8 +75,8 @@ def _row(*cells: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """A sentence of a rule inside a table: no cell ends early, no line breaks."""
-    return " ".join(text.split()).replace("|", r"\|").replace("<", "&lt;")
+    """A sentence of a rule inside a table: no cell ends early, no line breaks, a star is a star."""
+    return re.sub(r"([\\|*<])", r"\\\1", " ".join(text.split()))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -101,6 +101,15 @@ def test_a_missing_rule_is_seen() -> None:
         without = page({**PACKS, pack: tuple(one for one in rules if one is not missing)})
         assert without != written()
         assert f"| `{missing.name}` |" not in without
+
+
+def test_what_a_rule_says_stays_in_its_cell() -> None:
+    said = replace(RULES[0], name="one-rule", description="Either a | b,\n or <c> on s3:*.")
+
+    ((_, _, _, cell, *others),) = rows(page({"pack": (said,)}), "Rules")
+
+    assert cell == r"Either a \| b, or \<c> on s3:\*."
+    assert len(others) == 3
 
 
 def test_numbers_in_a_control_count_as_numbers() -> None:
