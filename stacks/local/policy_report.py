@@ -1,5 +1,6 @@
-"""`make policy`: both packs over every program, environment and mode; a table, JSON and SARIF.
+"""`make policy`: both packs over every program, environment and mode; a table, JSON, SARIF and JUnit.
 
+With `--state` instead: over what any other program deployed (`pulumi stack export`) or would (`pulumi preview --json`).
 Exit 0: nothing found. Exit 1: a rule is violated. Exit 2: something could not be judged, which is no pass.
 """
 
@@ -19,8 +20,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from stacks.local.policy_junit import junit
 from stacks.local.policy_runs import RULES, Fault, Judge, Mode, Run, Target, own_targets
 from stacks.local.policy_sarif import relative, sarif
+from stacks.local.policy_state import judge_state
 
 _CLEAN, _VIOLATED, _UNJUDGED = 0, 1, 2
 _PIPE_WIDTH = 132
@@ -29,16 +32,23 @@ _PIPE_WIDTH = 132
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judges what the command line names; returns the exit code."""
     options = _options(arguments)
-    console = _console(to_stderr="-" in (options.json, options.sarif))
-    targets = _targets(options)
-    if not targets:
+    console = _console(to_stderr="-" in (options.json, options.sarif, options.junit))
+    runs = _runs(options, console)
+    if not runs:
         console.print(f"no program has a stack named {options.environment!r}", style="red", highlight=False)
         return _UNJUDGED
-    runs = _judge(targets, over_grpc=not options.in_process, console=console)
     _print(runs, console)
-    _write(options.json, _report(runs))
-    _write(options.sarif, sarif(runs))
+    _write(options.json, _as_text(_report(runs)))
+    _write(options.sarif, _as_text(sarif(runs)))
+    _write(options.junit, junit(runs))
     return verdict(runs)
+
+
+def _runs(options: argparse.Namespace, console: Console) -> list[Run]:
+    over_grpc = not options.in_process
+    if options.state:
+        return [judge_state(file, over_grpc=over_grpc) for file in options.state]
+    return _judge(_targets(options), over_grpc=over_grpc, console=console)
 
 
 def verdict(runs: Sequence[Run]) -> int:
@@ -60,8 +70,14 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--stack", help="the stack of --program")
     parser.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a setting of --program")
     parser.add_argument("--references", type=Path, help="JSON file: stack name → outputs that --program reads")
+    parser.add_argument(
+        "--state", type=Path, action="append", default=[], metavar="FILE", help="an exported state or a JSON preview"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the findings as JSON; - for standard output")
     parser.add_argument("--sarif", metavar="FILE", help="write the violations as SARIF 2.1.0; - for standard output")
+    parser.add_argument(
+        "--junit", metavar="FILE", help="write a test for each rule as JUnit XML; - for standard output"
+    )
     parser.add_argument("--in-process", action="store_true", help="run the packs without their gRPC processes: faster")
     options = parser.parse_args(arguments)
     if bool(options.program) != bool(options.stack):
@@ -70,8 +86,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--program: {options.program} is no folder")
     if any("=" not in pair for pair in options.config):
         parser.error("--config: write KEY=VALUE")
-    if options.json == options.sarif == "-":
-        parser.error("--json and --sarif: only one can go to standard output")
+    if options.state and (options.program or options.environment):
+        parser.error("--state judges files: without --program and --environment")
+    if (options.json, options.sarif, options.junit).count("-") > 1:
+        parser.error("--json, --sarif and --junit: only one can go to standard output")
     return options
 
 
@@ -101,7 +119,7 @@ def _print(runs: Sequence[Run], console: Console) -> None:
     console.print(_table(runs))
     for run in runs:
         if run.error:
-            console.print(f"[red]not judged[/] {_title(run)}: {escape(run.error)}", highlight=False)
+            console.print(f"[red]not judged[/] {escape(_title(run))}: {escape(run.error)}", highlight=False)
     _print_faults("violation", _distinct(runs, "violations"), console)
     _print_faults("not judged", _distinct([run for run in runs if run.is_unjudged], "waiting"), console)
     console.print(_summary(runs), highlight=False)
@@ -134,7 +152,7 @@ def _table(runs: Sequence[Run]) -> Table:
     table.add_column("result", no_wrap=True)
     for run in runs:
         figures = (run.resources, f"{len(run.applied)}/{len(RULES)}", len(run.violations), len(run.waiting))
-        table.add_row(run.target.label, run.target.stack, run.mode, *map(str, figures), _result(run))
+        table.add_row(escape(run.target.label), escape(run.target.stack), run.mode, *map(str, figures), _result(run))
     return table
 
 
@@ -201,10 +219,13 @@ def _plain_fault(fault: Fault) -> Mapping[str, str]:
     return {**vars(fault), "source": relative(fault.source), "severity": severity}
 
 
-def _write(destination: str | None, content: Mapping[str, Any]) -> None:
+def _as_text(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=1) + "\n"
+
+
+def _write(destination: str | None, text: str) -> None:
     if destination is None:
         return
-    text = json.dumps(content, indent=1) + "\n"
     if destination == "-":
         sys.stdout.write(text)
     else:

@@ -114,10 +114,11 @@ class Judge:
             return Run(target, mode, error=str(error))
         if mode is Mode.KNOWN:
             self._outputs[f"organization/{deployment.project}/{deployment.stack}"] = deployment.outputs
-        return _judged(target, mode, deployment)
+        return judged_run(target, mode, deployment)
 
 
-def _judged(target: Target, mode: Mode, deployment: engine.Deployment) -> Run:
+def judged_run(target: Target, mode: Mode, deployment: engine.Deployment) -> Run:
+    """What the packs found in one graph."""
     sources = {one.urn: one.source for one in deployment.resources}
     faults = [(finding.level, _fault(finding, sources)) for finding in deployment.findings]
     return Run(
