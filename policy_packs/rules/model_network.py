@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Violation, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.rules.ec2 import is_the_world
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
@@ -82,7 +82,9 @@ _STATEMENT = {
 }
 
 
-def _endpoint(statement: dict[str, object] | None = None, **changes: object) -> Resource:
+def _endpoint(statement: dict[str, object] | None = None, vpc: str = "network", **changes: object) -> Resource:
+    """`vpc` names a VPC of the same stack; empty where `vpcId` is an id of somewhere else."""
+    joins = {"vpcId": vpc} if vpc else {}
     props = {
         "serviceName": "com.amazonaws.eu-west-1.bedrock-runtime",
         "vpcEndpointType": "Interface",
@@ -90,7 +92,7 @@ def _endpoint(statement: dict[str, object] | None = None, **changes: object) -> 
         "securityGroupIds": ["sg-1"],
         "policy": json.dumps({"Version": "2012-10-17", "Statement": [{**_STATEMENT, **(statement or {})}]}),
     }
-    return Resource.example(VPC_ENDPOINT, {**props, **changes}, "endpoint", vpcId="network")
+    return Resource.example(VPC_ENDPOINT, {**props, **changes}, "endpoint", **joins)
 
 
 SCOPED_ENDPOINT = Rule(
@@ -200,9 +202,10 @@ def _names_filtered(stack: Stack) -> Iterator[Outcome]:
     if not endpoints:
         yield NotApplicable("no endpoint of this stack leads to a model")
         return
-    networks = [one for one in stack.of_type(VPC) if any(one.urn in e.joined.get("vpcId", ()) for e in endpoints)]
-    if not networks:
-        yield Violation("endpoints to models stand in a VPC that this stack does not guard: its DNS firewall is unseen")
+    networks = tuple(_networks(stack, endpoints))
+    for endpoint in endpoints:
+        if not _vpcs_made_here(stack, endpoint):
+            yield from demand(endpoint.at("vpcId").is_given(), "names no VPC", endpoint.at("vpcId"), endpoint.urn)
     for network in networks:
         subject = View(None, f"VPC '{network.name}'")
         yield from demand(
@@ -211,6 +214,18 @@ def _names_filtered(stack: Stack) -> Iterator[Outcome]:
         for config in stack.related(network, (FIREWALL_CONFIG,), by="resourceId").certain:
             mode = config.at("firewallFailOpen", absent="DISABLED")
             yield from demand(mode.equals("DISABLED"), "the DNS firewall opens when it fails", mode, config.urn)
+
+
+def _networks(stack: Stack, endpoints: Sequence[Resource]) -> Iterator[Resource]:
+    """VPCs made here, and one stand-in for each that another stack owns: its id is then a plain text."""
+    yield from {vpc.urn: vpc for one in endpoints for vpc in _vpcs_made_here(stack, one)}.values()
+    elsewhere = (one.at("vpcId").text for one in endpoints if not _vpcs_made_here(stack, one))
+    for vpc_id in sorted({text for text in elsewhere if text}):
+        yield Resource(VPC, "of another owner", "", View({"id": vpc_id}))
+
+
+def _vpcs_made_here(stack: Stack, endpoint: Resource) -> tuple[Resource, ...]:
+    return tuple(one for one in stack.of_type(VPC) if one.urn in endpoint.joined.get("vpcId", ()))
 
 
 def _blocks_by_default(stack: Stack, network: Resource) -> Truth:
@@ -242,6 +257,13 @@ def _failing(mode: str) -> Resource:
     return Resource.example(FIREWALL_CONFIG, {"firewallFailOpen": mode}, "config", resourceId="network")
 
 
+_ADOPTED = (_endpoint(vpc="", vpcId="vpc-1"), _GROUP, _EVERY_NAME)
+
+
+def _associated(vpc_id: str) -> Resource:
+    return Resource.example(FIREWALL_ASSOCIATION, {"vpcId": vpc_id}, "association", firewallRuleGroupId="group")
+
+
 _GUARDED = (_NETWORK, _endpoint(), _GROUP)
 
 DNS_FIREWALL = StackRule(
@@ -267,8 +289,24 @@ DNS_FIREWALL = StackRule(
         ),
         "closed on failure is AWS's default": (*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME),
         "no model": (_NETWORK,),
+        "a VPC of another owner, guarded from here": (*_ADOPTED, _associated("vpc-1"), _firewall()),
     },
     breaks={
+        "an association for another VPC": (*_ADOPTED, _associated("vpc-2"), _firewall()),
+        "an alert in a VPC of another owner": (*_ADOPTED, _associated("vpc-1"), _firewall("ALERT")),
+        "open on failure in a VPC of another owner": (
+            *_ADOPTED,
+            _associated("vpc-1"),
+            _firewall(),
+            Resource.example(FIREWALL_CONFIG, {"resourceId": "vpc-1", "firewallFailOpen": "ENABLED"}, "config"),
+        ),
+        "one endpoint in a guarded VPC, one in another": (
+            *_ADOPTED,
+            _endpoint(vpc="", vpcId="vpc-2"),
+            _associated("vpc-1"),
+            _firewall(),
+        ),
+        "an endpoint without a VPC": (_endpoint(vpc=""), _GROUP, _EVERY_NAME, _firewall()),
         "no firewall": _GUARDED,
         "not associated": (*_GUARDED, _firewall(), _EVERY_NAME),
         "only an alert": (*_GUARDED, _ASSOCIATION, _firewall("ALERT"), _EVERY_NAME),
