@@ -1,0 +1,181 @@
+"""CloudTrail: a trail hears every region, reads as well as writes, and cannot be altered unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from policy_packs.resource import Resource
+from policy_packs.rule import Controls, Outcome, Rule, Severity, demand
+from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.view import View
+
+TRAIL: Final = "aws:cloudtrail/trail:Trail"
+
+
+def _every_region(trail: Resource) -> Iterator[Outcome]:
+    everywhere = trail.at("isMultiRegionTrail", absent=False)
+    of_global_services = trail.at("includeGlobalServiceEvents", absent=True)
+    yield from demand(everywhere.equals(True), "only its own region is recorded", everywhere)
+    yield from demand(of_global_services.equals(True), "IAM and STS are not recorded", of_global_services)
+
+
+EVERY_REGION = Rule(
+    name="cloudtrail-trail-require-every-region",
+    description="A trail records every region, and the services that have none.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC7.2",), iso27001_2022=("A.8.15", "A.8.16"), nist_800_53_r5=("AU-2", "AU-12"), atlas=("AML.M0024",)
+    ),
+    remediation="Set is_multi_region_trail=True and leave include_global_service_events on.",
+    checkov=("CKV_AWS_67",),
+    resource_types=(TRAIL,),
+    check=_every_region,
+    obeys={
+        "every region; global services by default": Resource.example(TRAIL, {"isMultiRegionTrail": True}),
+        "both said": Resource.example(TRAIL, {"isMultiRegionTrail": True, "includeGlobalServiceEvents": True}),
+    },
+    breaks={
+        "left out, and AWS's default is one region": Resource.example(TRAIL, {}),
+        "one region": Resource.example(TRAIL, {"isMultiRegionTrail": False}),
+        "without global services": Resource.example(
+            TRAIL, {"isMultiRegionTrail": True, "includeGlobalServiceEvents": False}
+        ),
+    },
+)
+
+
+def _validated(trail: Resource) -> Iterator[Outcome]:
+    digests = trail.at("enableLogFileValidation", absent=False)
+    yield from demand(digests.equals(True), "nobody would notice a changed or missing log file", digests)
+
+
+LOG_FILE_VALIDATION = Rule(
+    name="cloudtrail-trail-require-log-file-validation",
+    description="A trail signs digests of its log files.",
+    severity=Severity.MEDIUM,
+    controls=Controls(
+        soc2=("CC7.2",), iso27001_2022=("A.8.15", "A.5.33"), nist_800_53_r5=("AU-9", "SI-7"), atlas=("AML.M0024",)
+    ),
+    remediation="Set enable_log_file_validation=True.",
+    checkov=("CKV_AWS_36",),
+    resource_types=(TRAIL,),
+    check=_validated,
+    obeys={"digests on": Resource.example(TRAIL, {"enableLogFileValidation": True})},
+    breaks={
+        "left out, and AWS's default is off": Resource.example(TRAIL, {}),
+        "turned off": Resource.example(TRAIL, {"enableLogFileValidation": False}),
+    },
+)
+
+
+def _own_key(trail: Resource) -> Iterator[Outcome]:
+    key = trail.at("kmsKeyId")
+    yield from demand(key.is_given(), "no customer managed key", key)
+
+
+OWN_KEY = Rule(
+    name="cloudtrail-trail-require-own-key",
+    description="A trail encrypts its log files under a customer managed key.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.1", "C1.1"),
+        iso27001_2022=("A.8.15", "A.8.24"),
+        nist_800_53_r5=("AU-9(3)", "SC-28(1)"),
+        owasp_llm=("LLM02:2026",),
+        atlas=("AML.M0012",),
+    ),
+    remediation="Set kms_key_id to the ARN of a key whose policy lets CloudTrail encrypt.",
+    checkov=("CKV_AWS_35",),
+    resource_types=(TRAIL,),
+    check=_own_key,
+    obeys={"a key": Resource.example(TRAIL, {"kmsKeyId": "arn:aws:kms:…"})},
+    breaks={
+        "left out, and AWS's default is a key of S3": Resource.example(TRAIL, {}),
+        "empty": Resource.example(TRAIL, {"kmsKeyId": ""}),
+    },
+)
+
+
+def _reads_and_writes(trail: Resource) -> Iterator[Outcome]:
+    logging = trail.at("enableLogging", absent=True)
+    yield from demand(logging.equals(True), "the trail records nothing", logging)
+    yield from demand(_records(trail, not_only="WriteOnly"), "reads of management are not recorded", trail.props)
+    yield from demand(_records(trail, not_only="ReadOnly"), "writes of management are not recorded", trail.props)
+
+
+def _records(trail: Resource, not_only: str) -> Truth:
+    """Management events that one narrowing would leave out. A trail without any selector records all of them."""
+    classic, advanced = trail.at("eventSelectors"), trail.at("advancedEventSelectors")
+    return any_of(
+        classic.any(lambda one: _classic_records(one, not_only)),
+        advanced.any(lambda one: _advanced_records(one, not_only)),
+        all_of(negate(classic.is_given()), negate(advanced.is_given())),
+    )
+
+
+def _classic_records(selector: View, not_only: str) -> Truth:
+    kind = selector.at("readWriteType", absent="All")
+    others = ("All", "ReadOnly") if not_only == "WriteOnly" else ("All", "WriteOnly")
+    return all_of(selector.at("includeManagementEvents", absent=True).equals(True), kind.equals(*others))
+
+
+def _advanced_records(selector: View, not_only: str) -> Truth:
+    """`readOnly` may be asked for as true or as false; left out it is both."""
+    fields, wanted = selector.at("fieldSelectors"), "true" if not_only == "WriteOnly" else "false"
+    return all_of(
+        fields.any(lambda one: _field_equals(one, "eventCategory", "Management")),
+        fields.every(lambda one: any_of(negate(one.at("field").equals("readOnly")), _equals(one, wanted))),
+    )
+
+
+def _field_equals(field: View, name: str, value: str) -> Truth:
+    return all_of(field.at("field").equals(name), _equals(field, value))
+
+
+def _equals(field: View, value: str) -> Truth:
+    return field.at("equals").any(lambda one: one.equals(value))
+
+
+def _advanced(category: str, **fields: str) -> dict[str, object]:
+    wanted = {"eventCategory": category, **fields}
+    return {"fieldSelectors": [{"field": name, "equals": [value]} for name, value in wanted.items()]}
+
+
+_READS, _WRITES = _advanced("Management", readOnly="true"), _advanced("Management", readOnly="false")
+
+READS_AND_WRITES = Rule(
+    name="cloudtrail-trail-require-reads-and-writes",
+    description="A trail that is on records management events that read as well as those that write.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC7.2",), iso27001_2022=("A.8.15", "A.8.16"), nist_800_53_r5=("AU-2", "AU-12"), atlas=("AML.M0024",)
+    ),
+    remediation="Leave enable_logging on; select eventCategory Management without readOnly, or read_write_type All.",
+    checkov=("CKV_AWS_251",),
+    resource_types=(TRAIL,),
+    check=_reads_and_writes,
+    obeys={
+        "without selectors, and AWS's default is all management events": Resource.example(
+            TRAIL, {"enableLogging": True}
+        ),
+        "one advanced selector for both": Resource.example(
+            TRAIL, {"advancedEventSelectors": [_advanced("Management")]}
+        ),
+        "one advanced selector for each": Resource.example(TRAIL, {"advancedEventSelectors": [_READS, _WRITES]}),
+        "a classic selector, whose default is both": Resource.example(TRAIL, {"eventSelectors": [{}]}),
+        "a classic selector that says both": Resource.example(TRAIL, {"eventSelectors": [{"readWriteType": "All"}]}),
+        "a classic selector for each": Resource.example(
+            TRAIL, {"eventSelectors": [{"readWriteType": "ReadOnly"}, {"readWriteType": "WriteOnly"}]}
+        ),
+    },
+    breaks={
+        "turned off": Resource.example(TRAIL, {"enableLogging": False}),
+        "only writes": Resource.example(TRAIL, {"eventSelectors": [{"readWriteType": "WriteOnly"}]}),
+        "only reads": Resource.example(TRAIL, {"eventSelectors": [{"readWriteType": "ReadOnly"}]}),
+        "only writes, advanced": Resource.example(TRAIL, {"advancedEventSelectors": [_WRITES]}),
+        "only reads, advanced": Resource.example(TRAIL, {"advancedEventSelectors": [_READS]}),
+        "only data": Resource.example(TRAIL, {"advancedEventSelectors": [_advanced("Data")]}),
+        "management left out": Resource.example(TRAIL, {"eventSelectors": [{"includeManagementEvents": False}]}),
+    },
+)
