@@ -71,7 +71,13 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--config", action="append", default=[], metavar="KEY=VALUE", help="a setting of --program")
     parser.add_argument("--references", type=Path, help="JSON file: stack name → outputs that --program reads")
     parser.add_argument(
-        "--state", type=Path, action="append", default=[], metavar="FILE", help="an exported state or a JSON preview"
+        "--state",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="judge a file instead: of `pulumi stack export` (with --show-secrets, secrets are judged, never shown) "
+        "or of `pulumi preview --json --show-sames`",
     )
     parser.add_argument("--json", metavar="FILE", help="write the findings as JSON; - for standard output")
     parser.add_argument("--sarif", metavar="FILE", help="write the violations as SARIF 2.1.0; - for standard output")

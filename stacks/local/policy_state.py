@@ -1,7 +1,8 @@
 """Both packs over what another program's Pulumi left behind: an exported state, or a preview written as JSON.
 
 Resource rules see inputs and stack rules outputs, as `pulumi policy analyze` gives them, but without a CLI.
-A secret that the file holds encrypted is unknown: what cannot be judged does not pass. No value is ever shown.
+A secret that the file holds encrypted is unknown, and what cannot be judged does not pass; exported with
+`--show-secrets` it is judged. No value is ever shown.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _SIGNATURE: Final = rpc._special_sig_key
 _SECRET: Final = rpc._special_secret_sig
 _HIDDEN: Final = "[secret]"  # how Pulumi shows a secret that it does not show
 _SHORTEST_HIDDEN_CHARS: Final = 4  # a shorter secret is found in any sentence
+_URN: Final = re.compile(r"urn:pulumi:{0}+::{0}+::{1}+::{1}+".format(r"[^:\x00-\x1f\x7f]", r"[^\x00-\x1f\x7f]"))
 _GONE: Final = ("delete", "delete-replaced", "discard", "discard-replaced", "remove-pending-replace")
 _MISSING: Final = object()
 
@@ -210,7 +212,7 @@ def _require_complete(document: _Node, steps: list[_Node]) -> None:
 
 def _resource(node: _Node, secrets: set[str]) -> engine.Resource:
     urn = node.text("urn")
-    if not re.fullmatch(r"urn:pulumi:[^:]+::[^:]+::.+::.+", urn, re.DOTALL):
+    if not _URN.fullmatch(urn):
         raise StateError(f"{node.path}.urn must be a Pulumi URN")
     joined = node.optional("propertyDependencies")
     return engine.Resource(
@@ -236,7 +238,7 @@ def _resource(node: _Node, secrets: set[str]) -> engine.Resource:
 
 def _source(position: str) -> str:
     """`project:///app/index.ts#12,3` as `app/index.ts:12`."""
-    found = re.fullmatch(r"project:///([^#]+)#(\d+)(,\d+)?", position)
+    found = re.fullmatch(r"project:///([^#\x00-\x1f\x7f]+)#(\d+)(,\d+)?", position)
     return f"{found[1]}:{found[2]}" if found else ""
 
 
