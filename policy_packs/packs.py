@@ -10,6 +10,7 @@ from policy_packs.rules import (
     bedrock_permissions,
     cloudwatch,
     ec2,
+    ecr,
     ecs,
     iam,
     kms,
@@ -17,6 +18,8 @@ from policy_packs.rules import (
     model_network,
     rds,
     s3,
+    sns,
+    sqs,
 )
 
 BASELINE_SECURITY: Final[tuple[AnyRule, ...]] = (
@@ -32,6 +35,16 @@ BASELINE_SECURITY: Final[tuple[AnyRule, ...]] = (
     iam.NAMED_PERMISSIONS,
     iam.NARROW_ATTACHMENTS,
     iam.NO_STATIC_CREDENTIALS,
+    sns.CUSTOMER_KEY,
+    sns.NOT_PUBLIC,
+    sqs.CUSTOMER_KEY,
+    sqs.TLS_ONLY,
+    sqs.NOT_PUBLIC,
+    sqs.NAMED_ACTIONS,
+    ecr.IMMUTABLE_TAGS,
+    ecr.SCAN_ON_PUSH,
+    ecr.CUSTOMER_KEY,
+    ecr.NOT_PUBLIC,
 )
 
 LLM_GUARDRAILS: Final[tuple[AnyRule, ...]] = (

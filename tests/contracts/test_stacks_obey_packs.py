@@ -92,7 +92,8 @@ def in_documents(resource_type: str, key: str, old: str, new: str) -> Change:
     return lambda graph: (changed(one) if one.type == resource_type else one for one in graph)
 
 
-S3, EC2, BEDROCK = "aws:s3/", "aws:ec2/", "aws:bedrock/"
+S3, EC2, ECR, BEDROCK = "aws:s3/", "aws:ec2/", "aws:ecr/", "aws:bedrock/"
+FOR_EVERYBODY = '{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}'
 MISTAKES: dict[str, tuple[str, Change]] = {
     "a bucket without public access block": (
         "s3-bucket-require-public-access-block",
@@ -144,6 +145,40 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         ),
     ),
     "a user": ("iam-disallow-static-credentials", with_resource("aws:iam/user:User")),
+    "topics without a key": (
+        "sns-topic-require-customer-key",
+        with_property("aws:sns/topic:Topic", "kmsMasterKeyId", None),
+    ),
+    "topics for everybody": (
+        "sns-topic-policy-disallow-public",
+        with_property("aws:sns/topicPolicy:TopicPolicy", "policy", FOR_EVERYBODY),
+    ),
+    "queues under AWS's key": (
+        "sqs-queue-require-customer-key",
+        with_property("aws:sqs/queue:Queue", "kmsMasterKeyId", "alias/aws/sqs"),
+    ),
+    "queues without TLS": (
+        "sqs-queue-policy-require-tls",
+        in_documents("aws:sqs/queuePolicy:QueuePolicy", "policy", "aws:SecureTransport", "aws:ViaAWSService"),
+    ),
+    "queues for everybody": (
+        "sqs-queue-policy-disallow-public",
+        with_property("aws:sqs/queuePolicy:QueuePolicy", "policy", FOR_EVERYBODY),
+    ),
+    "queues for everything": (
+        "sqs-queue-policy-disallow-all-actions",
+        with_property("aws:sqs/queuePolicy:QueuePolicy", "policy", FOR_EVERYBODY),
+    ),
+    "tags that move": ("ecr-repository-require-immutable-tags", with_resource(f"{ECR}repository:Repository")),
+    "images nobody scans": ("ecr-repository-require-scan-on-push", with_resource(f"{ECR}repository:Repository")),
+    "images under AWS's key": (
+        "ecr-repository-require-customer-key",
+        with_resource(f"{ECR}repository:Repository", encryptionConfigurations=[{"encryptionType": "KMS"}]),
+    ),
+    "images for everybody": (
+        "ecr-repository-disallow-public",
+        with_resource(f"{ECR}repositoryPolicy:RepositoryPolicy", policy=FOR_EVERYBODY),
+    ),
     "any model": (
         "bedrock-invoke-require-named-model",
         in_documents("aws:iam/rolePolicy:RolePolicy", "policy", "foundation-model/amazon.nova-lite-v1:0", "*"),

@@ -1,0 +1,181 @@
+"""SNS: topics are under our key, and only those who are named publish or listen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from policy_packs.policy_document import Document, Statement
+from policy_packs.resource import Resource
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand, forbid
+from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.view import MISSING, View
+
+TOPIC: Final = "aws:sns/topic:Topic"
+TOPIC_POLICY: Final = "aws:sns/topicPolicy:TopicPolicy"
+
+
+def is_customer_key(key: View) -> Truth:
+    """A key is named, and it is not the one that AWS manages for a service."""
+    return all_of(key.is_given(), negate(key.matches(r"(arn:[^:]*:kms:[^:]*:[^:]*:)?alias/aws/.*")))
+
+
+def _topic_under_own_key(topic: Resource) -> Iterator[Outcome]:
+    key = topic.at("kmsMasterKeyId")
+    yield from demand(is_customer_key(key), "messages are not under a key of ours", key)
+
+
+OWN_KEY: Final = "arn:aws:kms:eu-central-1:111122223333:key/0d1c5a52-7f0e-4f5e-9a3e-2b6d1f0c9e11"
+
+CUSTOMER_KEY = Rule(
+    name="sns-topic-require-customer-key",
+    description="Every topic keeps its messages under a customer managed key.",
+    severity=Severity.MEDIUM,
+    controls=Controls(
+        soc2=("CC6.1",), iso27001_2022=("A.8.24",), nist_800_53_r5=("SC-12", "SC-28", "SC-28(1)"), atlas=("AML.M0012",)
+    ),
+    remediation="Set kms_master_key_id to the ARN of a key of yours whose policy admits the topic's publishers.",
+    checkov=("CKV_AWS_26",),
+    resource_types=(TOPIC,),
+    check=_topic_under_own_key,
+    obeys={
+        "a key by ARN": Resource.example(TOPIC, {"kmsMasterKeyId": OWN_KEY}),
+        "a key by an alias of ours": Resource.example(TOPIC, {"kmsMasterKeyId": "alias/alarms"}),
+    },
+    breaks={
+        "left out, and AWS's default is no encryption": Resource.example(TOPIC, {}),
+        "empty": Resource.example(TOPIC, {"kmsMasterKeyId": ""}),
+        "the key that AWS manages": Resource.example(TOPIC, {"kmsMasterKeyId": "alias/aws/sns"}),
+        "the key that AWS manages, by ARN": Resource.example(
+            TOPIC, {"kmsMasterKeyId": "arn:aws:kms:eu-central-1:111122223333:alias/aws/sns"}
+        ),
+    },
+)
+
+# Conditions that say who comes. An IfExists operator is not among them: it lets pass whoever does not say.
+_CALLER_KEYS: Final = (
+    "aws:SourceAccount",
+    "aws:SourceOwner",
+    "aws:SourceArn",
+    "aws:SourceOrgID",
+    "aws:SourceVpc",
+    "aws:SourceVpce",
+    "aws:PrincipalAccount",
+    "aws:PrincipalArn",
+    "aws:PrincipalOrgID",
+    "aws:PrincipalOrgPaths",
+)
+_CALLER_OPERATORS: Final = ("StringEquals", "StringLike", "ArnEquals", "ArnLike", "ForAnyValue:StringLike")
+# Wildcards alone, and an ARN that names neither an account nor a resource.
+_NAMES_NOBODY: Final = r"(arn:(aws)?)?[*?:]*|arn:[^:]*:[^:]*:[^:]*:[*?]*:([^:]*[:/])?[*?]+"
+
+
+def opens_to_everybody(statement: Statement) -> Truth:
+    """An Allow for every principal, or for all but a list, that no condition on the caller narrows."""
+    everybody = any_of(statement.names_everybody(), statement.view.at("NotPrincipal").is_given())
+    return all_of(statement.allows(), everybody, negate(_is_narrowed(statement)))
+
+
+def _is_narrowed(statement: Statement) -> Truth:
+    values = [statement.condition(key, operator) for key in _CALLER_KEYS for operator in _CALLER_OPERATORS]
+    return any_of(*(all_of(one.is_given(), one.every(_names_somebody)) for one in values))
+
+
+def _names_somebody(caller: View) -> Truth:
+    return negate(caller.matches(_NAMES_NOBODY))
+
+
+def public_statements(document: Document) -> Iterator[Outcome]:
+    """What a resource's own policy grants to everybody."""
+    yield from document.outcomes()
+    for statement in document.statements:
+        yield from forbid(opens_to_everybody(statement), "allows everybody, whoever they are", statement.view)
+
+
+NO_INLINE_POLICY: Final = NotApplicable("its policy, if any, is a resource of its own")
+
+
+def lacks_inline_policy(resource: Resource, owner_type: str) -> bool:
+    """A topic or queue may hold its policy itself; without one there is nothing to judge."""
+    return resource.type == owner_type and resource.at("policy").value is MISSING
+
+
+def _topic_not_public(resource: Resource) -> Iterator[Outcome]:
+    if lacks_inline_policy(resource, TOPIC):
+        yield NO_INLINE_POLICY
+        return
+    yield from public_statements(Document.read(resource.at("policy")))
+
+
+_ALLOW: Final = {
+    "Effect": "Allow",
+    "Principal": {"Service": "events.amazonaws.com"},
+    "Action": "sns:Publish",
+    "Resource": "arn:aws:sns:eu-central-1:111122223333:alarms",
+}
+
+
+def _topic_policy(type_: str = TOPIC_POLICY, **changes: object) -> Resource:
+    return Resource.example(
+        type_, {"policy": json.dumps({"Version": "2012-10-17", "Statement": {**_ALLOW, **changes}})}
+    )
+
+
+def _when(operator: str, key: str, value: object) -> dict[str, object]:
+    return {operator: {key: value}}
+
+
+NOT_PUBLIC = Rule(
+    name="sns-topic-policy-disallow-public",
+    description="No topic lets everybody publish, subscribe or change it.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.1", "CC6.6"),
+        iso27001_2022=("A.5.15", "A.8.3"),
+        nist_800_53_r5=("AC-3", "AC-6"),
+        owasp_llm=("LLM02:2026",),
+    ),
+    remediation="Name services, roles or accounts as principal, or narrow it with aws:SourceAccount or aws:SourceArn.",
+    checkov=("CKV_AWS_169",),
+    resource_types=(TOPIC_POLICY, TOPIC),
+    check=_topic_not_public,
+    obeys={
+        "a service": _topic_policy(),
+        "a role": _topic_policy(Principal={"AWS": "arn:aws:iam::111122223333:role/publisher"}),
+        "everybody of one account, as AWS's own default has it": _topic_policy(
+            Principal="*", Condition=_when("StringEquals", "AWS:SourceOwner", "111122223333")
+        ),
+        "everybody of one organization": _topic_policy(
+            Principal={"AWS": "*"}, Condition=_when("StringEquals", "aws:PrincipalOrgID", ["o-example123"])
+        ),
+        "the buckets of a name": _topic_policy(
+            Principal="*", Condition=_when("ArnLike", "aws:SourceArn", "arn:aws:s3:::documents-*")
+        ),
+        "a deny may be for everybody": _topic_policy(Effect="Deny", Principal="*"),
+        "in the topic": _topic_policy(TOPIC),
+        "a topic without a policy in it": Resource.example(TOPIC, {"kmsMasterKeyId": OWN_KEY}),
+    },
+    breaks={
+        "everybody": _topic_policy(Principal="*"),
+        "everybody, as an object": _topic_policy(Principal={"AWS": ["arn:aws:iam::111122223333:root", "*"]}),
+        "everybody but one": _topic_policy(Principal=None, NotPrincipal={"AWS": "arn:aws:iam::111122223333:root"}),
+        "a condition on something else": _topic_policy(
+            Principal="*", Condition=_when("Bool", "aws:SecureTransport", "true")
+        ),
+        "a condition that only looks like one": _topic_policy(
+            Principal="*", Condition=_when("StringLike", "aws:SourceAccount", "*")
+        ),
+        "any bucket of anybody": _topic_policy(
+            Principal="*", Condition=_when("ArnLike", "aws:SourceArn", "arn:aws:s3:::*")
+        ),
+        "one caller beside everybody": _topic_policy(
+            Principal="*", Condition=_when("StringLike", "aws:SourceAccount", ["111122223333", "*"])
+        ),
+        "whoever does not say who they are": _topic_policy(
+            Principal="*", Condition=_when("StringEqualsIfExists", "aws:SourceAccount", "111122223333")
+        ),
+        "in the topic": _topic_policy(TOPIC, Principal="*"),
+        "text that is no policy": Resource.example(TOPIC_POLICY, {"policy": "{"}),
+    },
+)
