@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from pulumi.runtime import rpc
 
+from policy_packs.rule import StackRule
 from stacks.local import engine, schema
 from stacks.local.engine_packs import opened
 from stacks.local.engine_project import Project
 from stacks.local.engine_values import leaves
-from stacks.local.policy_runs import PACK_FOLDERS, Mode, Run, Target, judged_run
+from stacks.local.policy_runs import PACK_FOLDERS, RULES, Mode, Run, Target, applied_rules, judged_run
 
 Json = Any  # a plain JSON value: states enter here
 
@@ -39,13 +40,21 @@ class StateError(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """The resources that exist, or will; `secrets` are texts that no message may repeat."""
+    """The resources that exist, or will; `secrets` are texts that no message may repeat.
+
+    `only_read` are URNs of resources that somebody else manages: as in `pulumi up`, only stack rules see them.
+    """
 
     project: str
     stack: str
     mode: Mode
     resources: tuple[engine.Resource, ...]
     secrets: frozenset[str]
+    only_read: frozenset[str]
+
+    @property
+    def managed(self) -> tuple[engine.Resource, ...]:
+        return tuple(one for one in self.resources if one.urn not in self.only_read)
 
 
 def judge_state(file: Path, *, over_grpc: bool) -> Run:
@@ -60,11 +69,17 @@ def judge_state(file: Path, *, over_grpc: bool) -> Run:
 
 def _judged(target: Target, state: State, *, over_grpc: bool) -> Run:
     try:
-        return _without_secrets(judged_run(target, state.mode, _asked(state, over_grpc=over_grpc)), state.secrets)
+        run = judged_run(target, state.mode, _asked(state, over_grpc=over_grpc))
+        return _without_secrets(replace(run, applied=_applied(state)), state.secrets)
     except engine.EngineError as error:
         return Run(target, state.mode, error=_concealed(str(error), state.secrets))
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing was judged; its text may hold a value
         return Run(target, state.mode, error=f"the packs could not be asked: {type(error).__name__}")
+
+
+def _applied(state: State) -> frozenset[str]:
+    of_stack = (name for name in applied_rules(state.resources) if isinstance(RULES[name], StackRule))
+    return frozenset((*applied_rules(state.managed), *of_stack))
 
 
 def _asked(state: State, *, over_grpc: bool) -> engine.Deployment:
@@ -75,7 +90,7 @@ def _asked(state: State, *, over_grpc: bool) -> engine.Deployment:
     is_preview = state.mode is Mode.PREVIEW
     by_urn = {one.urn: one for one in state.resources}
     with opened(packs, project, preview=is_preview, stop_at_mandatory=False) as judge:
-        for one in state.resources:
+        for one in state.managed:
             judge.judge_resource(one, one.inputs, by_urn.get(one.provider.rpartition("::")[0]))
         stood_for = {one.urn: one.inputs for one in state.resources if is_preview or not one.outputs}
         judge.judge_stack([_with_id(one, is_preview=is_preview) for one in state.resources], stood_for)
@@ -113,13 +128,14 @@ def read_state(file: Path) -> State:
     document = _Node(_document(file), "")
     deployment = document.optional("deployment")
     mode = Mode.PREVIEW if deployment is None else Mode.KNOWN
-    found = _previewed(document) if deployment is None else _exported(deployment)
+    found = list(_previewed(document) if deployment is None else _exported(deployment))
     secrets: set[str] = set()
     resources = tuple({one.urn: one for one in (_resource(node, secrets) for node in found)}.values())
     if not resources:
         raise StateError("the document holds no resource: there is nothing to judge")
     stack, project = resources[0].urn.removeprefix("urn:pulumi:").split("::")[:2]
-    return State(project, stack, mode, resources, frozenset(secrets))
+    only_read = frozenset(node.text("urn") for node in found if node.flag("external"))
+    return State(project, stack, mode, resources, frozenset(secrets), only_read)
 
 
 def _document(file: Path) -> Json:

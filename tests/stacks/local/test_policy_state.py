@@ -163,6 +163,14 @@ def test_what_is_deleted_or_pending_does_not_count(mark: str, tmp_path: Path) ->
     assert judge(tmp_path, exported(STACK, BUCKET, POLICY, {**BLOCK, mark: True}))[0] == 1
 
 
+def test_what_is_only_read_is_judged_by_stack_rules_alone(tmp_path: Path) -> None:
+    """Its inputs are what it was looked up by; the rule that did not judge it does not count as passed."""
+    code, run = judge(tmp_path, exported(STACK, {**key(False), "external": True}))
+    assert (code, "kms-key-require-rotation" in run["rules_applied"]) == (0, False)
+    code, run = judge(tmp_path, exported(STACK, {**BUCKET, "external": True}))
+    assert (code, s3.PUBLIC_ACCESS.name in run["rules_applied"]) == (1, True)
+
+
 def test_a_preview_is_judged_as_what_would_be(tmp_path: Path) -> None:
     code, run = judge(tmp_path, previewed(STACK, BUCKET))
     assert (code, run["mode"]) == (1, "preview")
