@@ -37,6 +37,7 @@ BASELINE_SECURITY: Final[tuple[AnyRule, ...]] = (
     iam.NO_STATIC_CREDENTIALS,
     sns.CUSTOMER_KEY,
     sns.NOT_PUBLIC,
+    sns.OWN_ACCOUNT,
     sqs.CUSTOMER_KEY,
     sqs.TLS_ONLY,
     sqs.NOT_PUBLIC,

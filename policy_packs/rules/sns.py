@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -177,5 +178,76 @@ NOT_PUBLIC = Rule(
         ),
         "in the topic": _topic_policy(TOPIC, Principal="*"),
         "text that is no policy": Resource.example(TOPIC_POLICY, {"policy": "{"}),
+    },
+)
+
+
+_ACCOUNT: Final = r"(?:arn:[^:]*:(?:iam|sts)::)?(\d{12})(?::.*)?"
+
+
+def _own_accounts_only(resource: Resource) -> Iterator[Outcome]:
+    if lacks_inline_policy(resource, TOPIC):
+        yield NO_INLINE_POLICY
+        return
+    document = Document.read(resource.at("policy"))
+    yield from document.outcomes()
+    message = "allows an account other than the one in the topic's ARN"
+    for statement in document.statements:
+        yield from forbid(_lets_in_another_account(statement), message, statement.view)
+
+
+def _lets_in_another_account(statement: Statement) -> Truth:
+    organization = statement.condition("aws:PrincipalOrgID", "StringEquals")
+    named = all_of(organization.is_given(), organization.every(_names_somebody))
+    other = statement.view.at("Principal.AWS").any(lambda one: _is_elsewhere(one, statement.resources()))
+    return all_of(statement.allows(), other, negate(named))
+
+
+def _is_elsewhere(principal: View, topics: tuple[View, ...]) -> Truth:
+    return all_of(principal.matches(_ACCOUNT), *(negate(_is_owner(principal, topic)) for topic in topics))
+
+
+def _is_owner(principal: View, topic: View) -> Truth:
+    account = re.fullmatch(_ACCOUNT, principal.text)
+    if principal.is_unknown:
+        return Truth.UNKNOWN
+    return topic.matches(rf"arn:[^:]*:sns:[^:]*:{account[1]}:.*") if account else Truth.NO
+
+
+OWN_ACCOUNT = Rule(
+    name="sns-topic-policy-disallow-other-accounts",
+    description="No topic admits a principal of an account outside its own and its organization.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.1", "CC6.6"),
+        iso27001_2022=("A.5.15", "A.8.3"),
+        nist_800_53_r5=("AC-3", "AC-4"),
+        atlas=("AML.T0012",),
+    ),
+    remediation="Name principals of the topic's own account and the topic's ARN, or ask for aws:PrincipalOrgID.",
+    checkov=("CKV_AWS_385",),
+    resource_types=(TOPIC_POLICY, TOPIC),
+    check=_own_accounts_only,
+    obeys={
+        "a service": _topic_policy(),
+        "a role of the same account": _topic_policy(Principal={"AWS": "arn:aws:iam::111122223333:role/publisher"}),
+        "the same account by its number": _topic_policy(Principal={"AWS": ["111122223333"]}),
+        "another account of the organization": _topic_policy(
+            Principal={"AWS": "444455556666"}, Condition=_when("StringEquals", "aws:PrincipalOrgID", "o-example123")
+        ),
+        "another account is only denied": _topic_policy(Effect="Deny", Principal={"AWS": "444455556666"}),
+        "a topic without a policy in it": Resource.example(TOPIC, {"kmsMasterKeyId": OWN_KEY}),
+    },
+    breaks={
+        "a role of another account": _topic_policy(Principal={"AWS": "arn:aws:iam::444455556666:role/publisher"}),
+        "another account by its number": _topic_policy(Principal={"AWS": ["111122223333", "444455556666"]}),
+        "a session of another account": _topic_policy(
+            Principal={"AWS": "arn:aws:sts::444455556666:assumed-role/publisher/one"}
+        ),
+        "an account, and no topic to compare it with": _topic_policy(Principal={"AWS": "111122223333"}, Resource="*"),
+        "any organization": _topic_policy(
+            Principal={"AWS": "444455556666"}, Condition=_when("StringEquals", "aws:PrincipalOrgID", "*")
+        ),
+        "in the topic": _topic_policy(TOPIC, Principal={"AWS": "444455556666"}),
     },
 )

@@ -153,6 +153,12 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         "sns-topic-policy-disallow-public",
         with_property("aws:sns/topicPolicy:TopicPolicy", "policy", FOR_EVERYBODY),
     ),
+    "a topic for another account": (
+        "sns-topic-policy-disallow-other-accounts",
+        with_property(
+            "aws:sns/topicPolicy:TopicPolicy", "policy", FOR_EVERYBODY.replace('"*"', '{"AWS": "444455556666"}', 1)
+        ),
+    ),
     "queues under AWS's key": (
         "sqs-queue-require-customer-key",
         with_property("aws:sqs/queue:Queue", "kmsMasterKeyId", "alias/aws/sqs"),

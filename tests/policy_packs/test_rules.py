@@ -250,6 +250,7 @@ def test_the_rules_of_each_pack() -> None:
             "iam-disallow-static-credentials",
             "sns-topic-require-customer-key",
             "sns-topic-policy-disallow-public",
+            "sns-topic-policy-disallow-other-accounts",
             "sqs-queue-require-customer-key",
             "sqs-queue-policy-require-tls",
             "sqs-queue-policy-disallow-public",
