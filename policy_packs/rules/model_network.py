@@ -9,7 +9,7 @@ from typing import Final
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
-from policy_packs.rules.ec2 import is_the_world
+from policy_packs.rules.inspected_egress import is_gate_behind_firewall, way_out, ways_past_firewall
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -145,20 +145,11 @@ def _sealed(stack: Stack) -> Iterator[Outcome]:
         return
     for found in stack.of_type(*_WAYS_OUT):
         subject = View(None, f"{found.type.rpartition(':')[2]} '{found.name}'")
-        yield from forbid(serving, "stands beside endpoints to models", subject, found.urn)
-    for route, destination in _destinations(stack):
-        out = all_of(serving, is_the_world(destination))
-        yield from forbid(out, "leads from a network of models to the internet", destination, route.urn)
-
-
-def _destinations(stack: Stack) -> Iterator[tuple[Resource, View]]:
-    for route in stack.of_type("aws:ec2/route:Route"):
-        yield route, route.at("destinationCidrBlock")
-        yield route, route.at("destinationIpv6CidrBlock")
-    for table in stack.of_type("aws:ec2/routeTable:RouteTable", "aws:ec2/defaultRouteTable:DefaultRouteTable"):
-        for inline in table.at("routes").items():
-            yield table, inline.at("cidrBlock")
-            yield table, inline.at("ipv6CidrBlock")
+        open_gate = all_of(serving, negate(is_gate_behind_firewall(stack, found)))
+        yield from forbid(open_gate, "stands beside endpoints to models", subject, found.urn)
+    for route, subject, leads_past in ways_past_firewall(stack):
+        out = all_of(serving, leads_past)
+        yield from forbid(out, "leads from a network of models to the internet", subject, route.urn)
 
 
 _ROUTE_TABLE: Final = "aws:ec2/routeTable:RouteTable"
@@ -166,7 +157,7 @@ _ROUTE: Final = "aws:ec2/route:Route"
 
 NO_WAY_OUT = StackRule(
     name="vpc-disallow-internet-beside-models",
-    description="A stack with endpoints to models has no internet or NAT gateway and no default route.",
+    description="Beside endpoints to models nothing leads out but through a firewall that passes named hosts alone.",
     severity=Severity.CRITICAL,
     controls=Controls(
         soc2=("CC6.6",),
@@ -175,7 +166,7 @@ NO_WAY_OUT = StackRule(
         owasp_llm=("LLM02:2026", "LLM04:2026"),
         atlas=("AML.T0025", "AML.T0072", "AML.T0086"),
     ),
-    remediation="Reach AWS through interface and gateway endpoints; keep internet access in a stack of its own.",
+    remediation="Reach AWS through endpoints; lead what must go out through a firewall with an allow-list of hosts.",
     checkov=("CKV2_AWS_44",),
     check=_sealed,
     obeys={
@@ -183,10 +174,46 @@ NO_WAY_OUT = StackRule(
             _endpoint(),
             Resource.example(_ROUTE_TABLE, {"routes": [{"cidrBlock": "10.1.0.0/16"}]}),
         ),
+        "a way out through a firewall that passes named hosts alone": (_endpoint(), *way_out()),
         "an internet gateway where no model is": (Resource.example(_WAYS_OUT[0], {}),),
     },
     breaks={
         "an internet gateway": (_endpoint(), Resource.example(_WAYS_OUT[0], {})),
+        "a route past the firewall": (
+            *(_endpoint(), *way_out()),
+            Resource.example(
+                _ROUTE, {"destinationCidrBlock": "0.0.0.0/0"}, "x", routeTableId="app-t", natGatewayId="nat"
+            ),
+        ),
+        "half of all addresses past the firewall": (
+            *(_endpoint(), *way_out()),
+            Resource.example(
+                _ROUTE, {"destinationCidrBlock": "0.0.0.0/1"}, "x", routeTableId="app-t", natGatewayId="nat"
+            ),
+        ),
+        "something else in the NAT gateway's subnet": (
+            *(_endpoint(), *way_out()),
+            Resource.example("aws:ec2/instance:Instance", {}, "x", subnetId="nat-subnet"),
+        ),
+        "an address that is no NAT gateway's": (_endpoint(), *way_out(), Resource.example(_WAYS_OUT[4], {}, "x")),
+        "a firewall that only alerts": (
+            _endpoint(),
+            *way_out(statefulDefaultActions=["aws:alert_established"]),
+        ),
+        "a firewall that passes what it was not asked about": (
+            _endpoint(),
+            *way_out(statelessDefaultActions=["aws:pass"]),
+        ),
+        "a firewall without order": (
+            _endpoint(),
+            *way_out(statefulEngineOptions={"ruleOrder": "DEFAULT_ACTION_ORDER"}),
+        ),
+        "a firewall with a group that nobody sees": (
+            _endpoint(),
+            *way_out(statefulRuleGroupReferences=[{"resourceArn": "arn:hosts"}, {"resourceArn": "arn:other"}]),
+        ),
+        "a list of denied hosts": (_endpoint(), *way_out({"generatedRulesType": "DENYLIST"})),
+        "a list with a whole top-level domain": (_endpoint(), *way_out({"targets": [".com"]})),
         "a NAT gateway": (_endpoint(), Resource.example(_WAYS_OUT[2], {})),
         "a default route": (_endpoint(), Resource.example(_ROUTE, {"destinationCidrBlock": "0.0.0.0/0"})),
         "a default route in a table": (

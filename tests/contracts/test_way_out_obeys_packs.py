@@ -1,8 +1,9 @@
-"""Networks that no shipped environment has obey both packs without an exemption, and every hole in them is found."""
+"""Networks that no shipped environment has: what the packs find in them, and that every hole planted there is found."""
 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -11,8 +12,10 @@ import pytest
 from policy_packs.resource import Resource
 from policy_packs.rule import Rule
 from policy_packs.view import View
+from stacks.local import engine
 from stacks.local.policy_runs import RULES, judged_resource
-from tests.criteria.networks import in_existing_vpc, owner_says, run
+from tests.criteria.networks import ENVIRONMENT, in_existing_vpc, owner_says, run, with_egress, with_public_model
+from tests.stacks.configurations import PLATFORM
 
 pytestmark = [
     pytest.mark.xdist_group("programs"),  # one worker captures each graph once
@@ -82,3 +85,106 @@ def test_a_dns_firewall_that_opens_when_it_fails_is_found_in_a_vpc_of_another_te
 
 def test_a_vpc_of_another_team_without_a_dns_firewall_is_found() -> None:
     assert broken(one for one in adopted() if one.type != ASSOCIATION) == [DNS]
+
+
+# --- the inspected way out ------------------------------------------------------------------------
+
+WAY_OUT = "vpc-disallow-internet-beside-models"
+POLICY = "aws:networkfirewall/firewallPolicy:FirewallPolicy"
+GROUP = "aws:networkfirewall/ruleGroup:RuleGroup"
+ROUTE = "aws:ec2/route:Route"
+
+
+@functools.cache
+def egress(*, preview: bool = False) -> Graph:
+    """Production with a model behind a provider's API."""
+    config = {ENVIRONMENT: json.dumps(with_public_model())}
+    deployment = engine.run(PLATFORM, "prod", config=config, preview=True) if preview else with_egress()
+    return tuple(judged_resource(one) for one in deployment.resources)
+
+
+def urn(graph: Graph, kind: str, name: str) -> str:
+    [found] = [one.urn for one in graph if (one.type.rpartition(":")[2], one.name) == (kind, name)]
+    return found
+
+
+def with_route(graph: Graph, destination: str, table: str, key: str, target: tuple[str, str]) -> Graph:
+    joined = {"routeTableId": (urn(graph, "RouteTable", table),), key: (urn(graph, *target),)}
+    return (*graph, Resource(ROUTE, "hole", "urn:hole", View({"destinationCidrBlock": destination}), joined))
+
+
+def altered(graph: Graph, kind: str, key: str, **values: object) -> Graph:
+    """The same graph with some values of one nested property changed; what it is joined to stays."""
+
+    def one_altered(one: Resource) -> Resource:
+        content = one.props.value
+        assert isinstance(content, dict)
+        return replace(one, props=View({**content, key: {**content[key], **values}}))
+
+    return tuple(one_altered(one) if one.type == kind else one for one in graph)
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])
+def test_the_inspected_way_out_is_none_past_the_firewall(preview: bool) -> None:
+    assert violations(WAY_OUT, egress(preview=preview)) == []
+    assert WAY_OUT not in waiting(egress(preview=preview))
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])
+@pytest.mark.parametrize("destination", ["0.0.0.0/0", "0.0.0.0/1", "203.0.113.0/24"])
+@pytest.mark.parametrize(
+    ("table", "key", "target"),
+    [
+        ("app-a-routes", "natGatewayId", ("NatGateway", "nat-a")),
+        ("app-a-routes", "gatewayId", ("InternetGateway", "egress-gateway")),
+        ("model-routes", "natGatewayId", ("NatGateway", "nat-a")),
+        ("firewall-a-routes", "gatewayId", ("InternetGateway", "egress-gateway")),
+    ],
+)
+def test_a_route_past_the_firewall_is_found(
+    preview: bool, destination: str, table: str, key: str, target: tuple[str, str]
+) -> None:
+    assert violations(WAY_OUT, with_route(egress(preview=preview), destination, table, key, target))
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"statefulDefaultActions": ["aws:alert_established"]},
+        {"statefulDefaultActions": None},
+        {"statefulEngineOptions": {"ruleOrder": "DEFAULT_ACTION_ORDER"}},
+        {"statelessDefaultActions": ["aws:pass"]},
+        {"statelessFragmentDefaultActions": ["aws:pass"]},
+        {"statelessRuleGroupReferences": [{"resourceArn": "arn:aws:x", "priority": 1}]},
+        {"statefulRuleGroupReferences": []},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_firewall_that_lets_more_through_is_found(preview: bool, values: dict[str, object]) -> None:
+    assert violations(WAY_OUT, altered(egress(preview=preview), POLICY, "firewallPolicy", **values))
+
+
+@pytest.mark.parametrize("changes", [{"generatedRulesType": "DENYLIST"}, {"targets": []}, {"targets": [".com"]}])
+def test_a_list_that_is_open_is_found(changes: dict[str, object]) -> None:
+    hosts = {"generatedRulesType": "ALLOWLIST", "targetTypes": ["TLS_SNI"], "targets": ["api.example.com"], **changes}
+    graph = altered(egress(), GROUP, "ruleGroup", rulesSource={"rulesSourceList": hosts})
+    assert violations(WAY_OUT, graph)
+
+
+def test_something_else_in_the_subnet_of_a_gate_is_found() -> None:
+    inside = {"subnetId": (urn(egress(), "Subnet", "nat-a"),)}
+    machine = Resource("aws:ec2/instance:Instance", "hole", "urn:hole", View({}), inside)
+    assert violations(WAY_OUT, (*egress(), machine))
+
+
+@pytest.mark.parametrize("kind", ["eip:Eip", "internetGateway:InternetGateway", "natGateway:NatGateway"])
+def test_a_gate_beside_the_way_is_found(kind: str) -> None:
+    assert violations(WAY_OUT, (*egress(), Resource(f"aws:ec2/{kind}", "hole", "urn:hole", View({}))))
+
+
+def test_of_the_way_out_the_packs_refuse_one_security_group_rule_alone() -> None:
+    """One resource does not show where it stands: for the gateway's rule an exemption is asked for."""
+    assert broken(egress()) == ["ec2-security-group-disallow-open-cidr"]
+    assert len(violations("ec2-security-group-disallow-open-cidr", egress())) == 1
+    assert waiting(egress()) == []

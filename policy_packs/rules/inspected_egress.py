@@ -1,0 +1,228 @@
+"""The one way out that is allowed beside models: through a network firewall that passes named hosts alone.
+
+What stands before and behind the firewall is read from the dependencies between properties: ids are unknown in
+a preview. Whatever is not seen here, because another stack owns it, does not count as inspected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Final
+
+from policy_packs.resource import Resource, Stack
+from policy_packs.rules.ec2 import is_the_world
+from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.view import View
+
+FIREWALL: Final = "aws:networkfirewall/firewall:Firewall"
+FIREWALL_POLICY: Final = "aws:networkfirewall/firewallPolicy:FirewallPolicy"
+RULE_GROUP: Final = "aws:networkfirewall/ruleGroup:RuleGroup"
+INTERNET_GATEWAY: Final = "aws:ec2/internetGateway:InternetGateway"
+NAT_GATEWAY: Final = "aws:ec2/natGateway:NatGateway"
+ADDRESS: Final = "aws:ec2/eip:Eip"
+ROUTE: Final = "aws:ec2/route:Route"
+SUBNET: Final = "aws:ec2/subnet:Subnet"
+VPC: Final = "aws:ec2/vpc:Vpc"
+TABLE_OF_SUBNET: Final = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+MAIN_TABLE: Final = "aws:ec2/mainRouteTableAssociation:MainRouteTableAssociation"
+_GATES: Final = (INTERNET_GATEWAY, NAT_GATEWAY, "aws:ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway")
+_GATE_KEYS: Final = ("gatewayId", "natGatewayId", "egressOnlyGatewayId")
+_PLUMBING: Final = (
+    *(FIREWALL, NAT_GATEWAY, ROUTE, TABLE_OF_SUBNET, "aws:ec2/networkAcl:NetworkAcl"),
+    "aws:ec2/vpcBlockPublicAccessExclusion:VpcBlockPublicAccessExclusion",
+)
+_ESTABLISHED_DROP: Final = ("aws:drop_strict", "aws:drop_established", "aws:drop_established_app_layer")
+
+
+# --- the firewall: what it does not know, it drops ------------------------------------------------
+
+
+def strict_firewalls(stack: Stack) -> dict[str, Truth]:
+    """Every firewall of the stack by URN, and whether it passes nothing but named hosts."""
+    return {one.urn: _is_strict(stack, one) for one in stack.of_type(FIREWALL)}
+
+
+def is_inspected(stack: Stack) -> Truth:
+    """Whether the stack has a firewall that is strict, and none beside it that is not."""
+    firewalls = strict_firewalls(stack).values()
+    return all_of(Truth.of(bool(firewalls)), *firewalls)
+
+
+def _is_strict(stack: Stack, firewall: Resource) -> Truth:
+    policies = _joined(stack, firewall, "firewallPolicyArn", FIREWALL_POLICY)
+    return all_of(Truth.of(len(policies) == 1), *(_drops_by_default(stack, one) for one in policies))
+
+
+def _drops_by_default(stack: Stack, policy: Resource) -> Truth:
+    content = policy.at("firewallPolicy")
+    stateless = [content.at(name) for name in ("statelessDefaultActions", "statelessFragmentDefaultActions")]
+    return all_of(
+        content.at("statefulEngineOptions.ruleOrder").equals("STRICT_ORDER"),
+        content.at("statefulDefaultActions").any(lambda one: one.equals(*_ESTABLISHED_DROP)),
+        *(one.every(lambda action: action.equals("aws:forward_to_sfe", "aws:drop")) for one in stateless),
+        negate(content.at("statelessRuleGroupReferences").is_given()),
+        _refers_to_lists_of_hosts(stack, policy, content.at("statefulRuleGroupReferences")),
+    )
+
+
+def _refers_to_lists_of_hosts(stack: Stack, policy: Resource, references: View) -> Truth:
+    """Each reference is to a group of this stack: a group that nobody sees could pass everything."""
+    if references.is_unknown:
+        return Truth.UNKNOWN
+    groups = _joined(stack, policy, "firewallPolicy", RULE_GROUP)
+    counted = Truth.of(0 < len(references.items()) == len(groups))
+    known = {one.at("arn").text for one in groups}
+    named = [_is_one_of(one.at("resourceArn"), known) for one in references.items()]
+    kept = [negate(one.at("override").is_given()) for one in references.items()]
+    return all_of(counted, *named, *kept, *(_lists_hosts(one) for one in groups))
+
+
+def _is_one_of(arn: View, known: Collection[str]) -> Truth:
+    """In a preview the ARN is unknown, and the dependency alone tells what it will be."""
+    return Truth.of(arn.is_unknown or (bool(arn.text) and arn.text in known))
+
+
+def _lists_hosts(group: Resource) -> Truth:
+    hosts = group.at("ruleGroup.rulesSource.rulesSourceList")
+    return all_of(
+        negate(group.at("rules").is_given()),
+        group.at("ruleGroup.statefulRuleOptions.ruleOrder").equals("STRICT_ORDER"),
+        hosts.at("generatedRulesType").equals("ALLOWLIST"),
+        hosts.at("targets").is_given(),
+        hosts.at("targets").every(lambda host: host.matches(r"\.?[^.*]+(\.[^.*]+)+")),
+    )
+
+
+# --- the gates: reached from behind the firewall alone --------------------------------------------
+
+
+def is_gate_behind_firewall(stack: Stack, gate: Resource) -> Truth:
+    """An internet gateway of the firewall's own VPC, a NAT gateway in a subnet of its own, or that one's address."""
+    return all_of(is_inspected(stack), Truth.of(_stands_behind(stack, gate)))
+
+
+def _stands_behind(stack: Stack, gate: Resource) -> bool:
+    if gate.type == INTERNET_GATEWAY:
+        vpcs = _urns(_joined(stack, gate, "vpcId", VPC))
+        return bool(vpcs) and all(vpcs == _urns(_joined(stack, one, "vpcId", VPC)) for one in stack.of_type(FIREWALL))
+    if gate.type == NAT_GATEWAY:
+        subnets = _urns(_joined(stack, gate, "subnetId", SUBNET))
+        return bool(subnets) and _hold_nothing_else(stack, subnets)
+    users = [one for one in stack.resources if any(gate.urn in urns for urns in one.joined.values())]
+    bound = any(gate.at(name).is_given() is not Truth.NO for name in ("instance", "networkInterface"))
+    return gate.type == ADDRESS and bool(users) and not bound and all(one.type == NAT_GATEWAY for one in users)
+
+
+def _hold_nothing_else(stack: Stack, subnets: set[str]) -> bool:
+    """A subnet in which anything else stands is no gate's own."""
+    others = [one for one in stack.resources if one.type not in _PLUMBING]
+    return not any(subnets & set(urns) for one in others for urns in one.joined.values())
+
+
+# --- routes: every one on its way through the firewall --------------------------------------------
+
+
+def _is_step_of_inspected_way(stack: Stack, route: Resource) -> Truth:
+    """To the firewall from anywhere, to the NAT gateway from the firewall alone, out from the NAT gateway alone."""
+    firewalls = strict_firewalls(stack)
+    endpoints = [firewalls[urn] for urn in route.joined.get("vpcEndpointId", ()) if urn in firewalls]
+    to_firewall = all_of(Truth.of(len(endpoints) == 1), *endpoints)
+    to_nat = _is_own_step(stack, route, ("natGatewayId", NAT_GATEWAY), (FIREWALL, "subnetMappings"))
+    out = _is_own_step(stack, route, ("gatewayId", INTERNET_GATEWAY), (NAT_GATEWAY, "subnetId"))
+    only_four = negate(route.at("destinationIpv6CidrBlock").is_given())
+    return all_of(Truth.of(route.type == ROUTE), only_four, is_inspected(stack), any_of(to_firewall, to_nat, out))
+
+
+def _is_own_step(stack: Stack, route: Resource, target: tuple[str, str], owner: tuple[str, str]) -> Truth:
+    """Whether the route leads to such a target and its table serves subnets of such owners, and no other."""
+    leads = bool(_joined(stack, route, *target))
+    tables = set(route.joined.get("routeTableId", ()))
+    used = [one for one in stack.of_type(TABLE_OF_SUBNET) if tables & set(one.joined.get("routeTableId", ()))]
+    is_main = any(tables & set(one.joined.get("routeTableId", ())) for one in stack.of_type(MAIN_TABLE))
+    own = {urn for one in stack.of_type(owner[0]) for urn in _urns(_joined(stack, one, owner[1], SUBNET))}
+    within = bool(used) and all(set(one.joined.get("subnetId", ())) & own for one in used)
+    return Truth.of(leads and not is_main and within and _hold_nothing_else(stack, own))
+
+
+def ways_past_firewall(stack: Stack) -> Iterator[tuple[Resource, View, Truth]]:
+    """Every route and what it says; yes where it leads out, and not by the inspected way."""
+    for route, subject, leads_out in _ways(stack):
+        yield route, subject, all_of(leads_out, negate(_is_step_of_inspected_way(stack, route)))
+
+
+def _ways(stack: Stack) -> Iterator[tuple[Resource, View, Truth]]:
+    """To everywhere, or through a gate to anywhere: two halves of all addresses are as open as all."""
+    for route in stack.of_type(ROUTE):
+        for key in ("destinationCidrBlock", "destinationIpv6CidrBlock"):
+            yield route, route.at(key), is_the_world(route.at(key))
+        for key in _GATE_KEYS:
+            yield route, route.at(key), _leads_to_gate(stack, route.at(key), route.joined.get(key, ()))
+    for table in stack.of_type("aws:ec2/routeTable:RouteTable", "aws:ec2/defaultRouteTable:DefaultRouteTable"):
+        for inline in table.at("routes").items():
+            for key in ("cidrBlock", "ipv6CidrBlock"):
+                yield table, inline.at(key), is_the_world(inline.at(key))
+            for key in _GATE_KEYS:
+                yield table, inline.at(key), _leads_to_gate(stack, inline.at(key), ())
+
+
+def _leads_to_gate(stack: Stack, target: View, joined: Collection[str]) -> Truth:
+    sources = [one for one in stack.resources if one.urn in joined]
+    if sources:
+        return Truth.of(any(one.type in _GATES for one in sources))
+    return target.matches(r"(igw|nat|eigw)-.*")
+
+
+def _joined(stack: Stack, resource: Resource, by: str, kind: str) -> tuple[Resource, ...]:
+    urns = resource.joined.get(by, ())
+    return tuple(one for one in stack.of_type(kind) if one.urn in urns)
+
+
+def _urns(resources: Iterable[Resource]) -> set[str]:
+    return {one.urn for one in resources}
+
+
+# --- an example of the whole way ------------------------------------------------------------------
+
+
+def way_out(hosts: Mapping[str, object] | None = None, /, **policy: object) -> tuple[Resource, ...]:
+    """An inspected way out for a rule's examples; some values of the list of hosts or of the policy replaced."""
+    listed = {"generatedRulesType": "ALLOWLIST", "targetTypes": ["TLS_SNI"], "targets": ["api.example.com"]}
+    order = {"ruleOrder": "STRICT_ORDER"}
+    group = {"rulesSource": {"rulesSourceList": {**listed, **(hosts or {})}}, "statefulRuleOptions": order}
+    content = {
+        "statelessDefaultActions": ["aws:forward_to_sfe"],
+        "statelessFragmentDefaultActions": ["aws:drop"],
+        "statefulEngineOptions": order,
+        "statefulRuleGroupReferences": [{"resourceArn": "arn:hosts"}],
+        "statefulDefaultActions": ["aws:drop_established"],
+    }
+    return (
+        Resource.example(RULE_GROUP, {"ruleGroup": group, "arn": "arn:hosts"}, "hosts"),
+        Resource.example(FIREWALL_POLICY, {"firewallPolicy": {**content, **policy}}, "policy", firewallPolicy="hosts"),
+        *_GATES_OF_EXAMPLE,
+        *_subnet("app", vpcEndpointId="firewall"),
+        *_subnet("firewall", natGatewayId="nat"),
+        *_subnet("nat", gatewayId="internet"),
+    )
+
+
+_GATES_OF_EXAMPLE: Final = (
+    Resource.example(VPC, {}, "vpc"),
+    Resource.example(
+        FIREWALL, {}, "firewall", firewallPolicyArn="policy", subnetMappings="firewall-subnet", vpcId="vpc"
+    ),
+    Resource.example(INTERNET_GATEWAY, {}, "internet", vpcId="vpc"),
+    Resource.example(ADDRESS, {}, "address"),
+    Resource.example(NAT_GATEWAY, {}, "nat", subnetId="nat-subnet", allocationId="address"),
+)
+
+
+def _subnet(name: str, **target: str) -> tuple[Resource, ...]:
+    """A subnet with a table of its own and a default route."""
+    table = f"{name}-t"
+    return (
+        Resource.example(SUBNET, {}, f"{name}-subnet", vpcId="vpc"),
+        Resource.example("aws:ec2/routeTable:RouteTable", {}, table, vpcId="vpc"),
+        Resource.example(TABLE_OF_SUBNET, {}, f"{name}-a", routeTableId=table, subnetId=f"{name}-subnet"),
+        Resource.example(ROUTE, {"destinationCidrBlock": "0.0.0.0/0"}, f"{name}-r", routeTableId=table, **target),
+    )
