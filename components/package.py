@@ -84,5 +84,6 @@ def _evaluated(annotation: object, kind: type) -> object:
     text = annotation.__forward_arg__ if isinstance(annotation, typing.ForwardRef) else annotation
     if not isinstance(text, str):
         return annotation
-    # The text is an annotation in our own source, read in the module that holds it.
+    # The text is an annotation in our own source, read in the module that holds it. typing.get_type_hints would
+    # go on into pulumi.Input, whose own forward references it resolves in the wrong module.
     return eval(text, vars(sys.modules[kind.__module__]))  # noqa: S307  # nothing from outside gets here

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.policy_document import Document
 from policy_packs.resource import Resource
+from policy_packs.resource_policy import public_statements
 from policy_packs.rule import Controls, Outcome, Rule, Severity, demand
-from policy_packs.rules.sns import OWN_KEY, is_customer_key, public_statements
 from policy_packs.tristate import Truth, all_of
 from policy_packs.view import View
 

@@ -7,27 +7,22 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand, forbid
-from policy_packs.tristate import Truth, all_of, any_of, negate
-from policy_packs.view import MISSING, View
+from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy, names_somebody, public_statements
+from policy_packs.rule import Controls, Outcome, Rule, Severity, demand, forbid
+from policy_packs.tristate import Truth, all_of, negate
+from policy_packs.view import View
 
 TOPIC: Final = "aws:sns/topic:Topic"
 TOPIC_POLICY: Final = "aws:sns/topicPolicy:TopicPolicy"
-
-
-def is_customer_key(key: View) -> Truth:
-    """A key is named, and it is not the one that AWS manages for a service."""
-    return all_of(key.is_given(), negate(key.matches(r"(arn:[^:]*:kms:[^:]*:[^:]*:)?alias/aws/.*")))
 
 
 def _topic_under_own_key(topic: Resource) -> Iterator[Outcome]:
     key = topic.at("kmsMasterKeyId")
     yield from demand(is_customer_key(key), "messages are not under a key of ours", key)
 
-
-OWN_KEY: Final = "arn:aws:kms:eu-central-1:111122223333:key/0d1c5a52-7f0e-4f5e-9a3e-2b6d1f0c9e11"
 
 CUSTOMER_KEY = Rule(
     name="sns-topic-require-customer-key",
@@ -53,53 +48,6 @@ CUSTOMER_KEY = Rule(
         ),
     },
 )
-
-# Conditions that say who comes. An IfExists operator is not among them: it lets pass whoever does not say.
-_CALLER_KEYS: Final = (
-    "aws:SourceAccount",
-    "aws:SourceOwner",
-    "aws:SourceArn",
-    "aws:SourceOrgID",
-    "aws:SourceVpc",
-    "aws:SourceVpce",
-    "aws:PrincipalAccount",
-    "aws:PrincipalArn",
-    "aws:PrincipalOrgID",
-    "aws:PrincipalOrgPaths",
-)
-_CALLER_OPERATORS: Final = ("StringEquals", "StringLike", "ArnEquals", "ArnLike", "ForAnyValue:StringLike")
-# Wildcards alone, and an ARN that names neither an account nor a resource.
-_NAMES_NOBODY: Final = r"(arn:(aws)?)?[*?:]*|arn:[^:]*:[^:]*:[^:]*:[*?]*:([^:]*[:/])?[*?]+"
-
-
-def opens_to_everybody(statement: Statement) -> Truth:
-    """An Allow for every principal, or for all but a list, that no condition on the caller narrows."""
-    everybody = any_of(statement.names_everybody(), statement.view.at("NotPrincipal").is_given())
-    return all_of(statement.allows(), everybody, negate(_is_narrowed(statement)))
-
-
-def _is_narrowed(statement: Statement) -> Truth:
-    values = [statement.condition(key, operator) for key in _CALLER_KEYS for operator in _CALLER_OPERATORS]
-    return any_of(*(all_of(one.is_given(), one.every(_names_somebody)) for one in values))
-
-
-def _names_somebody(caller: View) -> Truth:
-    return negate(caller.matches(_NAMES_NOBODY))
-
-
-def public_statements(document: Document) -> Iterator[Outcome]:
-    """What a resource's own policy grants to everybody."""
-    yield from document.outcomes()
-    for statement in document.statements:
-        yield from forbid(opens_to_everybody(statement), "allows everybody, whoever they are", statement.view)
-
-
-NO_INLINE_POLICY: Final = NotApplicable("its policy, if any, is a resource of its own")
-
-
-def lacks_inline_policy(resource: Resource, owner_type: str) -> bool:
-    """A topic or queue may hold its policy itself; without one there is nothing to judge."""
-    return resource.type == owner_type and resource.at("policy").value is MISSING
 
 
 def _topic_not_public(resource: Resource) -> Iterator[Outcome]:
@@ -198,7 +146,7 @@ def _own_accounts_only(resource: Resource) -> Iterator[Outcome]:
 
 def _lets_in_another_account(statement: Statement) -> Truth:
     organization = statement.condition("aws:PrincipalOrgID", "StringEquals")
-    named = all_of(organization.is_given(), organization.every(_names_somebody))
+    named = all_of(organization.is_given(), organization.every(names_somebody))
     other = statement.view.at("Principal.AWS").any(lambda one: _is_elsewhere(one, statement.resources()))
     return all_of(statement.allows(), other, negate(named))
 

@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource
+from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy, public_statements
 from policy_packs.rule import Controls, Outcome, Rule, Severity, demand, forbid
-from policy_packs.rules.sns import NO_INLINE_POLICY, OWN_KEY, is_customer_key, lacks_inline_policy, public_statements
 from policy_packs.tristate import Truth, all_of, any_of, negate
 
 QUEUE: Final = "aws:sqs/queue:Queue"
