@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from policy_packs.aws_defaults import default_of
 from policy_packs.view import MISSING, View, plain
 
 _IDENTITIES = ("id", "arn", "name", "bucket", "guardrailArn")  # outputs by which AWS resources refer to each other
@@ -30,7 +31,9 @@ class Resource:
         return cls(type_, name, f"urn:example::{name}", View(plain(props or {})), urns)
 
     def at(self, path: str, absent: object = MISSING) -> View:
-        return self.props.at(path, absent)
+        """The property, or AWS's documented default where it is left out; `absent` is for what has none."""
+        documented = default_of(self.type, path)
+        return self.props.at(path, absent if documented is MISSING else documented)
 
     def with_settings(self, settings: Mapping[str, object]) -> Resource:
         return replace(self, settings=settings)

@@ -154,6 +154,7 @@ class Rule(_Law):
     check: Callable[[Resource], Iterator[Outcome]]
     obeys: Mapping[str, Resource]
     breaks: Mapping[str, Resource]
+    neighbours: Mapping[str, Resource] = field(default_factory=dict)  # close to the subject, none of its business
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -172,6 +173,7 @@ class StackRule(_Law):
     check: Callable[[Stack], Iterator[Outcome]]
     obeys: Mapping[str, tuple[Resource, ...]]
     breaks: Mapping[str, tuple[Resource, ...]]
+    neighbours: Mapping[str, tuple[Resource, ...]] = field(default_factory=dict)  # close, and none of its business
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,13 +14,13 @@ KEY: Final = "aws:kms/key:Key"
 
 def _rotates(key: Resource) -> Iterator[Outcome]:
     symmetric = all_of(
-        key.at("keyUsage", absent="ENCRYPT_DECRYPT").equals("ENCRYPT_DECRYPT"),
-        key.at("customerMasterKeySpec", absent="SYMMETRIC_DEFAULT").equals("SYMMETRIC_DEFAULT"),
+        key.at("keyUsage").equals("ENCRYPT_DECRYPT"),
+        key.at("customerMasterKeySpec").equals("SYMMETRIC_DEFAULT"),
     )
     if symmetric is Truth.NO:
         yield NotApplicable("KMS rotates symmetric encryption keys only")
         return
-    rotation = key.at("enableKeyRotation", absent=False)
+    rotation = key.at("enableKeyRotation")
     yield from demand(any_of(negate(symmetric), rotation.equals(True)), "the key never rotates", rotation)
 
 

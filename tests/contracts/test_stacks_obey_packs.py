@@ -12,7 +12,7 @@ import pytest
 from policy_packs.resource import Resource
 from policy_packs.rule import Rule
 from policy_packs.view import View
-from stacks.local.policy_runs import RULES, Judge, Mode, Run, judged_resource, own_targets
+from stacks.local.policy_runs import REPOSITORY, RULES, Judge, Mode, Run, Target, judged_resource, own_targets
 from tests.contracts.programs import captured
 
 # pulumi_aws warns about names of its own while it is imported.
@@ -30,6 +30,21 @@ def runs(environment: str) -> tuple[Run, ...]:
     """Every program of one environment, in both modes, judged by the packs' own servicers."""
     judge = Judge(over_grpc=False)
     return tuple(run for target in own_targets(environment) for run in judge.judge(target))
+
+
+OTHER_SERVICES = Target(REPOSITORY / "tests" / "policy_packs" / "other_services", "review")
+
+
+@functools.cache
+def runs_of_other_services() -> tuple[Run, ...]:
+    """A program with the services that none of ours deploys, written to obey."""
+    return tuple(Judge(over_grpc=False).judge(OTHER_SERVICES))
+
+
+def test_a_program_with_services_we_do_not_deploy_obeys_too() -> None:
+    assert [run.error for run in runs_of_other_services()] == ["", ""]
+    assert [(run.mode, fault) for run in runs_of_other_services() for fault in run.violations] == []
+    assert [run for run in runs_of_other_services() if run.is_unjudged] == []
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -54,10 +69,10 @@ def test_production_gives_every_rule_a_subject_but_those_of_a_trail() -> None:
 
 
 def test_every_rule_finds_its_subject_somewhere() -> None:
-    """Not every environment has a cluster, a trail of its own or a managed model."""
+    """In a program of ours, or, for services that none of them deploys, in the one written for it."""
     environments = {target.stack for target in own_targets()}
-    judged = [run for one in environments for run in runs(one) if run.mode is Mode.KNOWN]
-    assert frozenset().union(*(run.applied for run in judged)) == set(RULES)
+    judged = [run for one in environments for run in runs(one)] + [*runs_of_other_services()]
+    assert frozenset().union(*(run.applied for run in judged if run.mode is Mode.KNOWN)) == set(RULES)
 
 
 # --- the same graph with one mistake: the law must bite our own resources, not only its examples ----

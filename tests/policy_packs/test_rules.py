@@ -42,6 +42,12 @@ def test_what_breaks_is_a_certain_violation(rule: AnyRule, example: object) -> N
     assert not any("could not be judged" in one.message for one in violations)
 
 
+@pytest.mark.parametrize(("rule", "example"), examples("neighbours"))
+def test_a_neighbour_of_the_subject_is_left_alone(rule: AnyRule, example: object) -> None:
+    """What stands beside the subject, or looks like it, is neither a violation nor kept waiting."""
+    assert judge(rule, example).is_compliant
+
+
 # --- unknown is never compliant, and never hides what is certain ----------------------------------
 
 
