@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from policy_packs.aws_defaults import default_of
+from policy_packs.resource_type import canonical_type, listed_type
 from policy_packs.view import MISSING, View, plain
 
 _IDENTITIES = ("id", "arn", "name", "bucket", "guardrailArn")  # outputs by which AWS resources refer to each other
@@ -38,6 +41,16 @@ class Resource:
     def with_settings(self, settings: Mapping[str, object]) -> Resource:
         return replace(self, settings=settings)
 
+    def judged(self) -> Iterator[Resource]:
+        """This resource as rules name it; a Kubernetes list is judged as what it holds, each under the list's URN."""
+        held, items = listed_type(self.type), self.props.at("items")
+        if not held or items.value is MISSING:
+            kind = canonical_type(self.type)
+            yield self if kind == self.type else replace(self, type=kind)
+            return
+        for index, item in enumerate(items.items()):
+            yield replace(self, type=held, name=f"{self.name}[{index}]", props=item, joined={})
+
 
 @dataclass(frozen=True)
 class Related:
@@ -51,19 +64,67 @@ class Related:
 class Stack:
     resources: tuple[Resource, ...]
 
+    @classmethod
+    def of(cls, resources: Iterable[Resource], settings: Mapping[str, object]) -> Stack:
+        """Every resource under the name that rules use, what a list holds one by one."""
+        return cls(tuple(one.with_settings(settings) for given in resources for one in given.judged()))
+
     def of_type(self, *types: str) -> tuple[Resource, ...]:
-        return tuple(one for one in self.resources if one.type in types)
+        wanted = {canonical_type(one) for one in types}
+        if len(wanted) == 1:
+            return tuple(self.resources[place] for place in self._places[wanted.pop()])
+        return tuple(self.resources[place] for place in sorted(p for one in wanted for p in self._places[one]))
+
+    @cached_property
+    def _places(self) -> Mapping[str, list[int]]:
+        """Where the resources of each type stand."""
+        places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, one in enumerate(self.resources):
+            places[one.type].append(place)
+        return places
+
+    @cached_property
+    def _references(self) -> dict[tuple[str, str], _References]:
+        return {}
 
     def related(self, owner: Resource, types: Sequence[str], by: str) -> Related:
         """Joined by dependency, not by id: at preview ids are unknown. Literal names count where they are known."""
-        candidates = self.of_type(*types)
-        certain = tuple(one for one in candidates if _belongs(one, owner, by))
-        unclear = any(one.at(by).is_unknown and not one.joined.get(by) for one in candidates if one not in certain)
-        return Related(certain, unclear)
+        found = [self._referring(one, by) for one in {canonical_type(one) for one in types}]
+        names = {owner.at(key).text for key in _IDENTITIES} - {""}
+        places = {place for one in found for place in one.to(owner.urn, names)}
+        certain = tuple(self.resources[place] for place in sorted(places))
+        return Related(certain, any(one.is_unclear for one in found))
+
+    def _referring(self, kind: str, by: str) -> _References:
+        """Read once for each type and property: a stack of thousands asks for every owner."""
+        if (kind, by) not in self._references:
+            places = self._places[kind]
+            self._references[kind, by] = _References.read(((place, self.resources[place]) for place in places), by)
+        return self._references[kind, by]
 
 
-def _belongs(satellite: Resource, owner: Resource, by: str) -> bool:
-    if owner.urn in satellite.joined.get(by, ()):
-        return True
-    reference = satellite.at(by).text
-    return bool(reference) and reference in {owner.at(key).text for key in _IDENTITIES}
+@dataclass(frozen=True)
+class _References:
+    """To whom the resources of one type belong by one property: their places by the owner's URN and by its name."""
+
+    by_urn: Mapping[str, list[int]]
+    by_name: Mapping[str, list[int]]
+    is_unclear: bool
+
+    @classmethod
+    def read(cls, satellites: Iterable[tuple[int, Resource]], by: str) -> _References:
+        by_urn: defaultdict[str, list[int]] = defaultdict(list)
+        by_name: defaultdict[str, list[int]] = defaultdict(list)
+        is_unclear = False
+        for place, one in satellites:
+            reference, joined = one.at(by), one.joined.get(by, ())
+            for urn in joined:
+                by_urn[urn].append(place)
+            by_name[reference.text].append(place)
+            is_unclear |= reference.is_unknown and not joined
+        return cls(by_urn, by_name, is_unclear)
+
+    def to(self, urn: str, names: Iterable[str]) -> Iterator[int]:
+        yield from self.by_urn.get(urn, ())
+        for name in names:
+            yield from self.by_name.get(name, ())

@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import TypeAlias
 
 from policy_packs.resource import Resource, Stack
+from policy_packs.resource_type import canonical_type, listed_type
 from policy_packs.tristate import Truth, negate
 from policy_packs.view import View
 
@@ -161,9 +163,19 @@ class Rule(_Law):
         _require_examples(self.name, obeys=self.obeys, breaks=self.breaks)
 
     def judge(self, resource: Resource, settings: Mapping[str, object] | None = None) -> Judgement:
-        if resource.type not in self.resource_types:
+        merged = {**self.settings, **(settings or {})}
+        subjects = [one.with_settings(merged) for one in resource.judged() if one.type in self._judged_types]
+        if not subjects:
             return Judgement((), (), f"not about {resource.type}")
-        return Judgement.of(self.check(resource.with_settings({**self.settings, **(settings or {})})))
+        return Judgement.of(outcome for one in subjects for outcome in self.check(one))
+
+    def is_about(self, resource_type: str) -> bool:
+        """Whether a resource registered under this type, or what it lists, is the rule's business."""
+        return (listed_type(resource_type) or canonical_type(resource_type)) in self._judged_types
+
+    @cached_property
+    def _judged_types(self) -> frozenset[str]:
+        return frozenset(canonical_type(one) for one in self.resource_types)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +193,7 @@ class StackRule(_Law):
 
     def judge(self, resources: Iterable[Resource], settings: Mapping[str, object] | None = None) -> Judgement:
         merged = {**self.settings, **(settings or {})}
-        return Judgement.of(self.check(Stack(tuple(one.with_settings(merged) for one in resources))))
+        return Judgement.of(self.check(Stack.of(resources, merged)))
 
 
 AnyRule: TypeAlias = Rule | StackRule

@@ -37,7 +37,7 @@ def as_policies(rules: Iterable[AnyRule]) -> list[Policy]:
 
 def _resource_policy(rule: Rule) -> ResourceValidationPolicy:
     def validate(args: ResourceValidationArgs, report_violation: ReportViolation) -> None:
-        if args.resource_type not in rule.resource_types:
+        if not rule.is_about(args.resource_type):
             return
         config = args.get_config()
         judgement = rule.judge(_resource(args), config)

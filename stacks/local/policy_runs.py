@@ -146,7 +146,7 @@ def applied_rules(resources: Sequence[engine.Resource]) -> Iterator[str]:
 
 def _applies(rule: AnyRule, resources: Iterable[Judged]) -> bool:
     if isinstance(rule, Rule):
-        about = [one for one in resources if one.type in rule.resource_types]
+        about = [one for one in resources if rule.is_about(one.type)]
         return any(not rule.judge(one).not_applicable for one in about)
     return not rule.judge(resources).not_applicable
 
