@@ -1,4 +1,4 @@
-"""What AWS does where a program says nothing: the documented default of a property, by Pulumi type.
+"""What AWS and Kubernetes do where a program says nothing: the documented default of a property, by Pulumi type.
 
 Absent is not false. A property that stands here reads as its default when it is left out; one that does not
 stand here reads as missing, and no rule takes missing for compliant. Source of each block: the API reference
@@ -19,6 +19,91 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
         "customerMasterKeySpec": "SYMMETRIC_DEFAULT",
         "enableKeyRotation": False,
     },
+    # RDS CreateDBCluster, CreateDBInstance. Backups of an instance: the provider sends 0, not AWS's 1.
+    "aws:rds/cluster:Cluster": {
+        "backupRetentionPeriod": 1,
+        "copyTagsToSnapshot": False,
+        "deletionProtection": False,
+        "iamDatabaseAuthenticationEnabled": False,
+        "performanceInsightsEnabled": False,
+        "publiclyAccessible": False,
+        "storageEncrypted": False,
+    },
+    "aws:rds/clusterInstance:ClusterInstance": {
+        "autoMinorVersionUpgrade": True,
+        "performanceInsightsEnabled": False,
+        "publiclyAccessible": False,
+    },
+    "aws:rds/instance:Instance": {
+        "autoMinorVersionUpgrade": True,
+        "backupRetentionPeriod": 0,
+        "copyTagsToSnapshot": False,
+        "deletionProtection": False,
+        "iamDatabaseAuthenticationEnabled": False,
+        "performanceInsightsEnabled": False,
+        "publiclyAccessible": False,
+        "storageEncrypted": False,
+    },
+    # EKS CreateCluster.
+    "aws:eks/cluster:Cluster": {
+        "vpcConfig.endpointPublicAccess": True,
+        "vpcConfig.endpointPrivateAccess": False,
+        "accessConfig.authenticationMode": "CONFIG_MAP",
+        "accessConfig.bootstrapClusterCreatorAdminPermissions": True,
+    },
+    # Kubernetes API reference, PodSpec and PodSecurityContext; the same for whatever makes the pod.
+    "kubernetes:pod": {
+        "hostNetwork": False,
+        "hostPID": False,
+        "hostIPC": False,
+        "hostUsers": True,
+        "serviceAccountName": "default",
+    },
+    # Kubernetes API reference, Container and SecurityContext.
+    "kubernetes:container": {
+        "securityContext.privileged": False,
+        "securityContext.allowPrivilegeEscalation": True,
+        "securityContext.readOnlyRootFilesystem": False,
+    },
+    # Kubernetes API reference, ObjectMeta, of whatever stands in a namespace.
+    "kubernetes:object": {"metadata.namespace": "default"},
+    "kubernetes:core/v1:Service": {"spec.type": "ClusterIP"},
+    # Elastic Load Balancing: CreateLoadBalancer, LoadBalancerAttribute, CreateListener, CreateTargetGroup.
+    "aws:lb/loadBalancer:LoadBalancer": {
+        "accessLogs.enabled": False,
+        "desyncMitigationMode": "defensive",
+        "dropInvalidHeaderFields": False,
+        "enableDeletionProtection": False,
+        "internal": False,
+        "loadBalancerType": "application",
+    },
+    "aws:lb/listener:Listener": {"protocol": "HTTP", "sslPolicy": "ELBSecurityPolicy-2016-08"},
+    "aws:lb/targetGroup:TargetGroup": {"targetType": "instance"},
+    # The classic one; the provider turns on a log that is named.
+    "aws:elb/loadBalancer:LoadBalancer": {
+        "accessLogs.enabled": True,
+        "desyncMitigationMode": "defensive",
+        "internal": False,
+    },
+    # EC2 and VPC. A default subnet gives public addresses; the options of metadata may also be the account's.
+    "aws:ec2/subnet:Subnet": {"mapPublicIpOnLaunch": False},
+    "aws:ec2/defaultSubnet:DefaultSubnet": {"mapPublicIpOnLaunch": True},
+    "aws:ec2/instance:Instance": {
+        "metadataOptions.httpEndpoint": "enabled",
+        "metadataOptions.httpTokens": "optional",
+    },
+    "aws:ec2/launchConfiguration:LaunchConfiguration": {
+        "metadataOptions.httpEndpoint": "enabled",
+        "metadataOptions.httpTokens": "optional",
+    },
+    "aws:ec2/launchTemplate:LaunchTemplate": {
+        "metadataOptions.httpEndpoint": "enabled",
+        "metadataOptions.httpTokens": "optional",
+    },
+    "aws:ec2/vpcEndpoint:VpcEndpoint": {"vpcEndpointType": "Gateway", "privateDnsEnabled": False},
+    "aws:ebs/volume:Volume": {"encrypted": False},
+    "aws:networkfirewall/firewall:Firewall": {"deleteProtection": False},
+    "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": {"firewallFailOpen": "DISABLED"},
 }
 
 

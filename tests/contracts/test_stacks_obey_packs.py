@@ -129,12 +129,76 @@ MISTAKES: dict[str, tuple[str, Change]] = {
     ),
     "keys that stay": ("kms-key-require-rotation", with_property("aws:kms/key:Key", "enableKeyRotation", False)),
     "a database with passwords": (
-        "rds-database-require-encryption-and-iam",
+        "rds-database-require-iam-authentication",
         with_property("aws:rds/cluster:Cluster", "iamDatabaseAuthenticationEnabled", None),
+    ),
+    "a database under AWS's key": (
+        "rds-database-require-customer-key",
+        with_property("aws:rds/cluster:Cluster", "kmsKeyId", None),
+    ),
+    "a database with a public address": (
+        "rds-database-disallow-public-address",
+        with_property("aws:rds/clusterInstance:ClusterInstance", "publiclyAccessible", True),
+    ),
+    "a database without backups": (
+        "rds-database-require-backups",
+        with_property("aws:rds/cluster:Cluster", "backupRetentionPeriod", 0),
+    ),
+    "a database that one call deletes": (
+        "rds-database-require-deletion-protection",
+        with_property("aws:rds/cluster:Cluster", "deletionProtection", None),
+    ),
+    "a database without fixes": (
+        "rds-instance-require-minor-upgrades",
+        with_property("aws:rds/clusterInstance:ClusterInstance", "autoMinorVersionUpgrade", False),
+    ),
+    "snapshots nobody owns": (
+        "rds-database-require-tags-on-snapshots",
+        with_property("aws:rds/cluster:Cluster", "copyTagsToSnapshot", None),
+    ),
+    "a database whose logs stay with it": (
+        "rds-database-require-log-exports",
+        with_property("aws:rds/cluster:Cluster", "enabledCloudwatchLogsExports", []),
+    ),
+    "a database nobody watches": (
+        "rds-instance-require-performance-insights",
+        with_property("aws:rds/clusterInstance:ClusterInstance", "performanceInsightsEnabled", None),
+    ),
+    "statements under AWS's key": (
+        "rds-performance-insights-require-customer-key",
+        with_property("aws:rds/clusterInstance:ClusterInstance", "performanceInsightsKmsKeyId", None),
+    ),
+    "a schema that changes unseen": (
+        "rds-postgresql-require-statement-log",
+        with_property("aws:rds/clusterParameterGroup:ClusterParameterGroup", "parameters", []),
     ),
     "TLS 1.2": (
         "lb-listener-require-tls13",
         with_property("aws:lb/listener:Listener", "sslPolicy", "ELBSecurityPolicy-TLS13-1-2-2021-06"),
+    ),
+    "a load balancer without log": (
+        "lb-load-balancer-require-access-logs",
+        with_property("aws:lb/loadBalancer:LoadBalancer", "accessLogs.enabled", False),
+    ),
+    "headers that are none": (
+        "lb-load-balancer-disallow-invalid-headers",
+        with_property("aws:lb/loadBalancer:LoadBalancer", "dropInvalidHeaderFields", None),
+    ),
+    "ambiguous requests": (
+        "lb-load-balancer-require-desync-mitigation",
+        with_property("aws:lb/loadBalancer:LoadBalancer", "desyncMitigationMode", "monitor"),
+    ),
+    "a load balancer that one call deletes": (
+        "lb-load-balancer-require-deletion-protection",
+        with_property("aws:lb/loadBalancer:LoadBalancer", "enableDeletionProtection", None),
+    ),
+    "plain HTTP behind the load balancer": (
+        "lb-target-group-disallow-plain-http",
+        with_property("aws:lb/targetGroup:TargetGroup", "protocol", "HTTP"),
+    ),
+    "targets asked at the root": (
+        "lb-target-group-require-health-check",
+        with_property("aws:lb/targetGroup:TargetGroup", "healthCheck", None),
     ),
     "an open port": (
         "ec2-security-group-disallow-open-cidr",
