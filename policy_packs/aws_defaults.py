@@ -104,6 +104,14 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "aws:ebs/volume:Volume": {"encrypted": False},
     "aws:networkfirewall/firewall:Firewall": {"deleteProtection": False},
     "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": {"firewallFailOpen": "DISABLED"},
+    # SageMaker CreateNotebookInstance: the internet and root are given, IMDSv1 answers.
+    "aws:sagemaker/notebookInstance:NotebookInstance": {
+        "directInternetAccess": "Enabled",
+        "rootAccess": "Enabled",
+        "instanceMetadataServiceConfiguration.minimumInstanceMetadataServiceVersion": "1",
+    },
+    # SageMaker CreateModel.
+    "aws:sagemaker/model:Model": {"enableNetworkIsolation": False},
 }
 
 
