@@ -5,23 +5,29 @@ Only questions that rules ask; whether AWS would allow a request is another prog
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
+from policy_packs.policy_grammar import Malformed, statements_of
 from policy_packs.resource import Resource
 from policy_packs.rule import Outcome, Unclear, Violation
 from policy_packs.tristate import Truth, all_of, any_of, negate
-from policy_packs.view import MISSING, UNKNOWN, View, plain
+from policy_packs.view import MISSING, UNKNOWN, View
 
-IDENTITY_POLICY_TYPES = (
+PERMISSION_SET: Final = "aws:ssoadmin/permissionSetInlinePolicy:PermissionSetInlinePolicy"
+IDENTITY_POLICY_TYPES: Final = (
     "aws:iam/policy:Policy",
     "aws:iam/rolePolicy:RolePolicy",
     "aws:iam/userPolicy:UserPolicy",
     "aws:iam/groupPolicy:GroupPolicy",
     "aws:iam/role:Role",
+    PERMISSION_SET,
 )
+# Stars alone, or an ARN with nothing but stars behind the account.
+_EVERY_RESOURCE: Final = r"[*?]+|arn:[^:]*(:[^:]*){3}:[*?]+|arn:[*?]+"
+_STARS: Final = r"[*?]*\*[*?]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,12 @@ class Statement:
         return all_of(*(self.covers(name) for name in actions))
 
     def resources(self) -> tuple[View, ...]:
-        """NotResource reads as everything: what it leaves out is never what a rule asks for."""
+        """What an Allow leaves out is never what a rule asks for, so it reads as everything; of a Deny that leaves
+        something out nothing is certain.
+        """
         given = self.view.at("Resource")
+        if self.view.at("NotResource").value is not MISSING and self.denies() is Truth.YES:
+            return ()
         return given.items() if given.value is not MISSING else (View("*", f"{self.path}.Resource"),)
 
     def names_everybody(self) -> Truth:
@@ -62,13 +72,12 @@ class Statement:
         block = self.view.at("Condition")
         if block.is_unknown:
             return block
-        for operator in operators:
-            keys = block.at(operator)
+        for keys in (_spelled(block, operator) for operator in operators):
             if keys.is_unknown:
                 return keys
-            for name in keys.value if isinstance(keys.value, dict) else ():
-                if name.lower() == key.lower():
-                    return keys._child(name)
+            found = _spelled(keys, key)
+            if found.value is not MISSING:
+                return found
         return View(MISSING, f"{self.path}.Condition")
 
     def has_other_conditions(self, key: str) -> Truth:
@@ -85,10 +94,17 @@ class Statement:
     def names_whole_service(self) -> Truth:
         """Every action of a service, or everything but a list."""
         action, not_action = self.view.at("Action"), self.view.at("NotAction")
-        return any_of(action.any(lambda one: one.matches(r"\*+|[^:]*:\*+")), not_action.is_given())
+        return any_of(action.any(lambda one: one.matches(rf"([^:]*:)?{_STARS}")), not_action.is_given())
 
     def names_every_resource(self) -> Truth:
-        return any_of(*(one.matches(r"\*+|arn:[^:]*(:[*]*){3}:\*+") for one in self.resources()))
+        return any_of(*(one.matches(_EVERY_RESOURCE) for one in self.resources()))
+
+    def is_conditional(self) -> Truth:
+        return self.view.at("Condition").is_given()
+
+    def reaches(self, target: View) -> Truth:
+        """Whether all that the target stands for is certainly meant."""
+        return any_of(*(_includes(pattern, target) for pattern in self.resources()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +117,10 @@ class Document:
     def read(cls, view: View) -> Document:
         if view.is_unknown or view.value is MISSING:
             return cls(view)
-        content = _parsed(view)
-        listed = content.at("Statement")
-        if not isinstance(content.value, dict) or listed.value is MISSING:
-            return cls(view, (), "is not a policy document that can be read")
+        try:
+            listed = View(statements_of(view.value), f"{view.path}.Statement")
+        except Malformed as reason:
+            return cls(view, (), str(reason))
         return cls(view, tuple(Statement(one) for one in listed.items()))
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -138,16 +154,21 @@ def identity_documents(resource: Resource) -> tuple[Document, ...]:
         if inline.is_unknown:
             return (Document(inline),)
         return tuple(Document.read(one.at("policy")) for one in inline.items())
-    return (Document.read(resource.at("policy")),)
+    return (Document.read(resource.at("inlinePolicy" if resource.type == PERMISSION_SET else "policy")),)
 
 
-def _parsed(view: View) -> View:
-    if not isinstance(view.value, str):
-        return view  # already an object: the bridge accepts both
-    try:
-        return View(plain(json.loads(view.value)), view.path)
-    except json.JSONDecodeError:
-        return View(MISSING, view.path)
+def _spelled(block: View, wanted: str) -> View:
+    """What stands under an operator or a key of a condition; both ignore case."""
+    names = block.value if isinstance(block.value, dict) else {}
+    found = [View(inner, f"{block.path}.{name}") for name, inner in names.items() if name.lower() == wanted.lower()]
+    return found[0] if found else View(MISSING, block.path)
+
+
+def _includes(pattern: View, target: View) -> Truth:
+    """Whether one pattern includes another; a star of the target is no single character."""
+    if pattern.is_unknown or target.is_unknown:
+        return Truth.YES if pattern.text == "*" else Truth.UNKNOWN
+    return Truth.of(fnmatchcase(target.text, pattern.text.replace("[", "[[]").replace("?", "[!*]")))
 
 
 class _glob:  # noqa: N801 - reads as a function: action.any(_glob("bedrock:InvokeModel"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from typing import Final
 
 from policy_packs.policy_document import IDENTITY_POLICY_TYPES, Document, Statement, identity_documents
@@ -158,7 +157,7 @@ def _denied_unguarded(document: Document, model: View) -> Truth:
                 one.denies(),
                 one.covers_every(*INVOKE),
                 _denies_other_guardrails(one),
-                any_of(*(_reaches(pattern, model) for pattern in one.resources())),
+                one.reaches(model),
             )
             for one in document.statements
         )
@@ -169,12 +168,6 @@ def _denies_other_guardrails(statement: Statement) -> Truth:
     values = statement.condition(GUARDRAIL_KEY, "StringNotEquals")
     alone = negate(statement.has_other_conditions(GUARDRAIL_KEY))
     return all_of(values.is_given(), values.every(lambda one: one.matches(_PINNED)), alone)
-
-
-def _reaches(pattern: View, model: View) -> Truth:
-    if pattern.is_unknown or model.is_unknown:
-        return Truth.YES if pattern.text == "*" else Truth.UNKNOWN
-    return Truth.of(fnmatchcase(model.text, pattern.text.replace("[", "[[]")))
 
 
 GUARDED_INVOCATION = Rule(
@@ -213,6 +206,9 @@ GUARDED_INVOCATION = Rule(
             {**_ALLOW, "Condition": {"StringEqualsIfExists": {GUARDRAIL_KEY: f"{_GUARDRAIL}:7"}}}
         ),
         "a deny of another model": permission(_ALLOW, {**_UNGUARDED_DENY, "Resource": _MODEL}),
+        "a deny that leaves the model out": permission(
+            _ALLOW, {**_UNGUARDED_DENY, "Resource": None, "NotResource": [_PROFILE, _MODEL]}
+        ),
         "a deny that streaming escapes": permission(_ALLOW, {**_UNGUARDED_DENY, "Action": "bedrock:InvokeModel"}),
         "a deny with a second condition": permission(
             _ALLOW,
