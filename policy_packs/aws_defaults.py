@@ -18,7 +18,50 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
         "keyUsage": "ENCRYPT_DECRYPT",
         "customerMasterKeySpec": "SYMMETRIC_DEFAULT",
         "enableKeyRotation": False,
+        "rotationPeriodInDays": 365,
+        "isEnabled": True,
     },
+    "aws:kms/replicaKey:ReplicaKey": {"enabled": True},
+    "aws:kms/externalKey:ExternalKey": {"enabled": True},
+    "aws:kms/replicaExternalKey:ReplicaExternalKey": {"enabled": True},
+    # S3 CreateBucket, PutBucketVersioning, CreateAccessPoint.
+    "aws:s3/bucket:Bucket": {
+        "acl": "private",
+        "forceDestroy": False,
+        "objectLockEnabled": False,
+        "versioning.enabled": False,
+    },
+    "aws:s3/accessPoint:AccessPoint": {
+        "publicAccessBlockConfiguration.blockPublicAcls": True,
+        "publicAccessBlockConfiguration.blockPublicPolicy": True,
+        "publicAccessBlockConfiguration.ignorePublicAcls": True,
+        "publicAccessBlockConfiguration.restrictPublicBuckets": True,
+    },
+    # S3 PutPublicAccessBlock: what a request leaves out is off.
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": {
+        "blockPublicAcls": False,
+        "blockPublicPolicy": False,
+        "ignorePublicAcls": False,
+        "restrictPublicBuckets": False,
+    },
+    # CloudTrail CreateTrail.
+    "aws:cloudtrail/trail:Trail": {
+        "enableLogging": True,
+        "enableLogFileValidation": False,
+        "includeGlobalServiceEvents": True,
+        "isMultiRegionTrail": False,
+    },
+    # CloudWatch Logs PutRetentionPolicy: without one, events never expire.
+    "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": 0},
+    # GuardDuty CreateDetector; AWS Config PutConfigurationRecorder, StartConfigurationRecorder.
+    "aws:guardduty/detector:Detector": {"enable": True},
+    "aws:cfg/recorder:Recorder": {
+        "recordingGroup.allSupported": True,
+        "recordingGroup.includeGlobalResourceTypes": False,
+    },
+    "aws:cfg/recorderStatus:RecorderStatus": {"isEnabled": False},
+    # DynamoDB CreateTable.
+    "aws:dynamodb/table:Table": {"pointInTimeRecovery.enabled": False, "serverSideEncryption.enabled": False},
     # RDS CreateDBCluster, CreateDBInstance. Backups of an instance: the provider sends 0, not AWS's 1.
     "aws:rds/cluster:Cluster": {
         "backupRetentionPeriod": 1,
@@ -104,6 +147,11 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "aws:ebs/volume:Volume": {"encrypted": False},
     "aws:networkfirewall/firewall:Firewall": {"deleteProtection": False},
     "aws:route53/resolverFirewallConfig:ResolverFirewallConfig": {"firewallFailOpen": "DISABLED"},
+    # The AWS provider: text is delivered, an old version goes with its resource.
+    "aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration": {
+        "loggingConfig.textDataDeliveryEnabled": True,
+    },
+    "aws:bedrock/guardrailVersion:GuardrailVersion": {"skipDestroy": False},
     # SageMaker CreateNotebookInstance: the internet and root are given, IMDSv1 answers.
     "aws:sagemaker/notebookInstance:NotebookInstance": {
         "directInternetAccess": "Enabled",
@@ -112,6 +160,41 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     },
     # SageMaker CreateModel.
     "aws:sagemaker/model:Model": {"enableNetworkIsolation": False},
+    # OpenSearch CreateDomain, and the older CreateElasticsearchDomain.
+    "aws:opensearch/domain:Domain": {
+        "advancedSecurityOptions.anonymousAuthEnabled": False,
+        "advancedSecurityOptions.enabled": False,
+        "clusterConfig.dedicatedMasterEnabled": False,
+        "clusterConfig.multiAzWithStandbyEnabled": False,
+        "clusterConfig.zoneAwarenessEnabled": False,
+        "domainEndpointOptions.enforceHttps": False,
+        "encryptAtRest.enabled": False,
+        "nodeToNodeEncryption.enabled": False,
+    },
+    "aws:elasticsearch/domain:Domain": {
+        "advancedSecurityOptions.anonymousAuthEnabled": False,
+        "advancedSecurityOptions.enabled": False,
+        "clusterConfig.dedicatedMasterEnabled": False,
+        "clusterConfig.multiAzWithStandbyEnabled": False,
+        "clusterConfig.zoneAwarenessEnabled": False,
+        "domainEndpointOptions.enforceHttps": False,
+        "encryptAtRest.enabled": False,
+        "nodeToNodeEncryption.enabled": False,
+    },
+    # ElastiCache CreateReplicationGroup. Encryption at rest depends on the engine.
+    "aws:elasticache/replicationGroup:ReplicationGroup": {
+        "automaticFailoverEnabled": False,
+        "engine": "redis",
+        "transitEncryptionEnabled": False,
+        "transitEncryptionMode": "required",
+    },
+    # ECS CreateService and CreateCluster.
+    "aws:ecs/service:Service": {
+        "launchType": "EC2",
+        "networkConfiguration.assignPublicIp": False,
+        "platformVersion": "LATEST",
+    },
+    "aws:ecs/cluster:Cluster": {"configuration.executeCommandConfiguration.logging": "DEFAULT"},
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand
 from policy_packs.tristate import Truth, all_of, any_of, negate
@@ -14,6 +15,8 @@ CLUSTER: Final = "aws:elasticache/cluster:Cluster"
 GROUP: Final = "aws:elasticache/replicationGroup:ReplicationGroup"
 SERVERLESS: Final = "aws:elasticache/serverlessCache:ServerlessCache"
 USER: Final = "aws:elasticache/user:User"
+USER_GROUP: Final = "aws:elasticache/userGroup:UserGroup"
+SUBNETS: Final = "aws:elasticache/subnetGroup:SubnetGroup"
 
 
 def _encrypted(cache: Resource) -> Iterator[Outcome]:
@@ -22,14 +25,14 @@ def _encrypted(cache: Resource) -> Iterator[Outcome]:
         yield from demand(group.is_given(), "a cluster outside a replication group cannot use a key of ours", group)
         return
     key = cache.at("kmsKeyId")
-    yield from demand(key.is_given(), "no customer managed key", key)
+    yield from demand(is_customer_key(key), "no customer managed key", key)
     if cache.type == GROUP:  # a serverless cache is always encrypted, at rest and in transit
         yield from _group_encrypted(cache)
 
 
 def _group_encrypted(group: Resource) -> Iterator[Outcome]:
-    at_rest, in_transit = group.at("atRestEncryptionEnabled"), group.at("transitEncryptionEnabled", absent=False)
-    mode = group.at("transitEncryptionMode", absent="required")
+    at_rest, in_transit = group.at("atRestEncryptionEnabled"), group.at("transitEncryptionEnabled")
+    mode = group.at("transitEncryptionMode")
     yield from demand(any_of(at_rest.equals(True), _encrypts_by_default(group)), "not encrypted at rest", at_rest)
     yield from demand(in_transit.equals(True), "not encrypted in transit", in_transit)
     yield from demand(mode.equals("required"), "connections without TLS are accepted", mode)
@@ -38,10 +41,10 @@ def _group_encrypted(group: Resource) -> Iterator[Outcome]:
 def _encrypts_by_default(group: Resource) -> Truth:
     """Of a group that says nothing, Valkey is encrypted at rest and Redis is not."""
     left_out = negate(group.at("atRestEncryptionEnabled").is_given())
-    return all_of(left_out, group.at("engine", absent="redis").equals("valkey"))
+    return all_of(left_out, group.at("engine").equals("valkey"))
 
 
-_ENCRYPTED = {"atRestEncryptionEnabled": True, "transitEncryptionEnabled": True, "kmsKeyId": "arn:aws:kms:…"}
+_ENCRYPTED = {"atRestEncryptionEnabled": True, "transitEncryptionEnabled": True, "kmsKeyId": OWN_KEY}
 
 CACHE_ENCRYPTED = Rule(
     name="elasticache-cache-require-encryption",
@@ -59,10 +62,10 @@ CACHE_ENCRYPTED = Rule(
     resource_types=(SERVERLESS, GROUP, CLUSTER),
     check=_encrypted,
     obeys={
-        "a serverless cache with a key": Resource.example(SERVERLESS, {"kmsKeyId": "arn:aws:kms:…"}),
+        "a serverless cache with a key": Resource.example(SERVERLESS, {"kmsKeyId": OWN_KEY}),
         "a group that says all": Resource.example(GROUP, {**_ENCRYPTED, "transitEncryptionMode": "required"}),
         "Valkey is encrypted at rest by default": Resource.example(
-            GROUP, {"engine": "valkey", "transitEncryptionEnabled": True, "kmsKeyId": "arn:aws:kms:…"}
+            GROUP, {"engine": "valkey", "transitEncryptionEnabled": True, "kmsKeyId": OWN_KEY}
         ),
         "a cluster of a group": Resource.example(CLUSTER, {"replicationGroupId": "sessions"}),
     },
@@ -70,7 +73,7 @@ CACHE_ENCRYPTED = Rule(
         "a serverless cache under AWS's key": Resource.example(SERVERLESS, {}),
         "a group under AWS's key": Resource.example(GROUP, {**_ENCRYPTED, "kmsKeyId": ""}),
         "Redis that says nothing: AWS's default": Resource.example(
-            GROUP, {"transitEncryptionEnabled": True, "kmsKeyId": "arn:aws:kms:…"}
+            GROUP, {"transitEncryptionEnabled": True, "kmsKeyId": OWN_KEY}
         ),
         "Valkey turned off": Resource.example(
             GROUP, {**_ENCRYPTED, "engine": "valkey", "atRestEncryptionEnabled": False}
@@ -80,7 +83,32 @@ CACHE_ENCRYPTED = Rule(
             GROUP, {**_ENCRYPTED, "transitEncryptionMode": "preferred"}
         ),
         "a cluster of its own": Resource.example(CLUSTER, {"engine": "redis"}),
+        "AWS's key by its name": Resource.example(GROUP, {**_ENCRYPTED, "kmsKeyId": "alias/aws/elasticache"}),
     },
+    neighbours={"the subnets that caches may stand in": Resource.example(SUBNETS, {"subnetIds": ["subnet-0a1"]})},
+)
+
+
+def _fails_over(group: Resource) -> Iterator[Outcome]:
+    failover = group.at("automaticFailoverEnabled")
+    yield from demand(failover.equals(True), "the loss of one node stops writing", failover)
+
+
+FAILOVER = Rule(
+    name="elasticache-replication-group-require-failover",
+    description="A replica takes over when the primary of a replication group fails.",
+    severity=Severity.LOW,
+    controls=Controls(soc2=("A1.2",), iso27001_2022=("A.8.14",), nist_800_53_r5=("CP-10", "SC-5")),
+    remediation="Set automatic_failover_enabled=True, with a replica in another zone.",
+    checkov=("CKV2_AWS_50",),
+    resource_types=(GROUP,),
+    check=_fails_over,
+    obeys={"on": Resource.example(GROUP, {"automaticFailoverEnabled": True})},
+    breaks={
+        "left out, and AWS's default is off": Resource.example(GROUP, {}),
+        "off": Resource.example(GROUP, {"automaticFailoverEnabled": False}),
+    },
+    neighbours={"a serverless cache always stands in several zones": Resource.example(SERVERLESS, {})},
 )
 
 
@@ -139,4 +167,5 @@ IAM_USERS = Rule(
         "a group with one shared token": Resource.example(GROUP, {"authToken": "…"}),
         "a cluster of its own": Resource.example(CLUSTER, {}),
     },
+    neighbours={"a user group only gathers users": Resource.example(USER_GROUP, {"userIds": ["reader"]})},
 )
