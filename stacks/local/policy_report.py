@@ -11,6 +11,7 @@ import json
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,9 @@ _PIPE_WIDTH = 132
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judges what the command line names; returns the exit code."""
-    options = _options(arguments)
+    options = options_of(arguments)
     console = _console(to_stderr="-" in (options.json, options.sarif, options.junit))
-    runs = _runs(options, console)
+    runs = [replace(run, may_wait=not options.nothing_waits) for run in _runs(options, console)]
     if not runs:
         console.print(f"no program has a stack named {options.environment!r}", style="red", highlight=False)
         return _UNJUDGED
@@ -63,7 +64,8 @@ def _console(*, to_stderr: bool) -> Console:
     return console if console.is_terminal else Console(stderr=to_stderr, width=_PIPE_WIDTH)
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What a command line asks for; a wrong one ends the program with code 2 and a sentence."""
     parser = argparse.ArgumentParser(prog="make policy", description=__doc__)
     parser.add_argument("--environment", default="", help="one environment instead of all")
     parser.add_argument("--program", type=Path, help="another program's folder instead of our own; with --stack")
@@ -83,6 +85,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sarif", metavar="FILE", help="write the violations as SARIF 2.1.0; - for standard output")
     parser.add_argument(
         "--junit", metavar="FILE", help="write a test for each rule as JUnit XML; - for standard output"
+    )
+    parser.add_argument(
+        "--nothing-waits",
+        action="store_true",
+        help="a rule that a preview cannot judge yet counts as not judged: exit 2 instead of waiting for `up`",
     )
     parser.add_argument("--in-process", action="store_true", help="run the packs without their gRPC processes: faster")
     options = parser.parse_args(arguments)
@@ -128,6 +135,7 @@ def _print(runs: Sequence[Run], console: Console) -> None:
             console.print(f"[red]not judged[/] {escape(_title(run))}: {escape(run.error)}", highlight=False)
     _print_faults("violation", _distinct(runs, "violations"), console)
     _print_faults("not judged", _distinct([run for run in runs if run.is_unjudged], "waiting"), console)
+    _print_waiting([run for run in runs if run.waiting and not run.is_unjudged], console)
     console.print(_summary(runs), highlight=False)
 
 
@@ -140,6 +148,20 @@ def _print_faults(kind: str, faults: Mapping[Fault, Sequence[Run]], console: Con
         for fault, shown_by in faults.items():
             if fault.rule == name:
                 console.print(f"  {escape(_place(fault))} [dim]({escape(_where(shown_by))})[/]", highlight=False)
+
+
+def _print_waiting(runs: Sequence[Run], console: Console) -> None:
+    """What a preview could not judge yet: by rule, and of how many resources."""
+    for name, places in sorted(_waiting_places(runs).items()):
+        console.print(f"[yellow]waits for up[/] {name} [dim]({len(places)} unknown)[/]", highlight=False)
+
+
+def _waiting_places(runs: Sequence[Run]) -> dict[str, set[Fault]]:
+    found: dict[str, set[Fault]] = {}
+    for run in runs:
+        for fault in run.waiting:
+            found.setdefault(fault.rule, set()).add(fault)
+    return found
 
 
 def _place(fault: Fault) -> str:
@@ -197,7 +219,10 @@ def _summary(runs: Sequence[Run]) -> str:
         _VIOLATED: "[red]violated[/]: these stacks must not be deployed",
         _UNJUDGED: "[red]not judged[/]: what could not be judged does not pass",
     }
-    return answers[verdict(runs)]
+    code = verdict(runs)
+    if code == _CLEAN and any(run.waiting for run in runs) and not any(run.mode is Mode.KNOWN for run in runs):
+        return "[yellow]clean so far[/]: no rule is violated; `up` judges what waits before it exists"
+    return answers[code]
 
 
 def _report(runs: Sequence[Run]) -> Mapping[str, Any]:

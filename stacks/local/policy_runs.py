@@ -67,11 +67,13 @@ class Run:
     violations: tuple[Fault, ...] = ()
     waiting: tuple[Fault, ...] = ()
     error: str = ""
+    may_wait: bool = True
 
     @property
     def is_unjudged(self) -> bool:
-        """In a preview waiting is normal; where everything is known, a rule that waits judged nothing."""
-        return bool(self.error) or (self.mode is Mode.KNOWN and bool(self.waiting))
+        """In a preview a rule may wait for `up`; where everything is known, a rule that waits judged nothing."""
+        may_wait = self.may_wait and self.mode is Mode.PREVIEW
+        return bool(self.error) or (bool(self.waiting) and not may_wait)
 
 
 def own_targets(environment: str = "") -> tuple[Target, ...]:

@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -25,11 +26,14 @@ class Pulumi:
     provider_ports: Mapping[str, int]
     """Package → port of the provider attached for it."""
 
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Variables that stand for options: `PULUMI_OPTION_…`."""
+
     def __call__(self, program: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             ["pulumi", *arguments, "--non-interactive"],
             cwd=program,
-            env=self._environment(),
+            env={**self._environment(), **self.options},
             capture_output=True,
             text=True,
             check=False,
@@ -69,6 +73,17 @@ def attached_provider(*arguments: str, environment: Mapping[str, str]) -> Iterat
     finally:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=30)
+
+
+@contextmanager
+def planted_program(text: str) -> Iterator[Path]:
+    """Below the repository, because `toolchain: uv` looks for the lock in the folders above."""
+    (REPOSITORY / "build").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=REPOSITORY / "build") as folder:
+        program = Path(folder)
+        (program / "Pulumi.yaml").write_text("name: planted\nruntime: {name: python, options: {toolchain: uv}}\n")
+        (program / "__main__.py").write_text(text)
+        yield program
 
 
 def policy_options(packs: Sequence[Path] = PACKS) -> list[str]:

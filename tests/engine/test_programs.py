@@ -8,7 +8,6 @@ nothing about AWS.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,37 +110,6 @@ def test_protected_platform_refuses_to_be_destroyed(environment: str, pulumi: Pu
 
     assert refused.returncode != 0
     assert "protected" in refused.stdout + refused.stderr
-
-
-INSECURE = """\
-import pulumi_aws as aws
-
-aws.kms.Key("fine", enable_key_rotation=True)
-aws.kms.Key("weak", enable_key_rotation=False)
-"""
-
-
-@pytest.fixture
-def insecure_program() -> Iterator[Path]:
-    """Below the repository, because `toolchain: uv` looks for the lock in the folders above."""
-    (REPOSITORY / "build").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=REPOSITORY / "build") as folder:
-        program = Path(folder)
-        (program / "Pulumi.yaml").write_text("name: insecure\nruntime: {name: python, options: {toolchain: uv}}\n")
-        (program / "__main__.py").write_text(INSECURE)
-        yield program
-
-
-@pytest.mark.parametrize("environment", ["dev"])
-def test_insecure_program_is_stopped_by_the_packs(environment: str, pulumi: Pulumi, insecure_program: Path) -> None:
-    pulumi(insecure_program, "stack", "init", environment)
-
-    refused = pulumi(insecure_program, "preview", "--stack", environment, *policy_options(), check=False)
-
-    assert refused.returncode != 0
-    assert "[mandatory]" in refused.stdout
-    assert "weak" in refused.stdout
-    assert "fine" not in refused.stdout.partition("Policies:")[2]
 
 
 def test_both_programs_are_those_of_the_repository() -> None:
