@@ -26,6 +26,7 @@ VPC: Final = "aws:ec2/vpc:Vpc"
 TABLE_OF_SUBNET: Final = "aws:ec2/routeTableAssociation:RouteTableAssociation"
 MAIN_TABLE: Final = "aws:ec2/mainRouteTableAssociation:MainRouteTableAssociation"
 _GATES: Final = (INTERNET_GATEWAY, NAT_GATEWAY, "aws:ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway")
+_WAYS_OUT: Final = (*_GATES, "aws:ec2/internetGatewayAttachment:InternetGatewayAttachment", ADDRESS)
 _GATE_KEYS: Final = ("gatewayId", "natGatewayId", "egressOnlyGatewayId")
 _PLUMBING: Final = (
     *(FIREWALL, NAT_GATEWAY, ROUTE, TABLE_OF_SUBNET, "aws:ec2/networkAcl:NetworkAcl"),
@@ -96,7 +97,13 @@ def _lists_hosts(group: Resource) -> Truth:
 # --- the gates: reached from behind the firewall alone --------------------------------------------
 
 
-def is_gate_behind_firewall(stack: Stack, gate: Resource) -> Truth:
+def gates_past_firewall(stack: Stack) -> Iterator[tuple[Resource, Truth]]:
+    """Every gate, and address of one; yes where it stands open, and not at the end of the inspected way."""
+    for gate in stack.of_type(*_WAYS_OUT):
+        yield gate, negate(_is_gate_behind_firewall(stack, gate))
+
+
+def _is_gate_behind_firewall(stack: Stack, gate: Resource) -> Truth:
     """An internet gateway of the firewall's own VPC, a NAT gateway in a subnet of its own, or that one's address."""
     return all_of(is_inspected(stack), Truth.of(_stands_behind(stack, gate)))
 
@@ -148,6 +155,13 @@ def ways_past_firewall(stack: Stack) -> Iterator[tuple[Resource, View, Truth]]:
     """Every route and what it says; yes where it leads out, and not by the inspected way."""
     for route, subject, leads_out in _ways(stack):
         yield route, subject, all_of(leads_out, negate(_is_step_of_inspected_way(stack, route)))
+
+
+def every_way_out_is_inspected(stack: Stack) -> Truth:
+    """There is such a way, and no gate and no route beside it."""
+    gates = (stands_open for _, stands_open in gates_past_firewall(stack))
+    ways = (leads_past for _, _, leads_past in ways_past_firewall(stack))
+    return all_of(is_inspected(stack), negate(any_of(*gates, *ways)))
 
 
 def _ways(stack: Stack) -> Iterator[tuple[Resource, View, Truth]]:

@@ -13,9 +13,9 @@ TEMPLATE: Final = "aws:ec2/launchTemplate:LaunchTemplate"
 
 
 def _imdsv2(template: Resource) -> Iterator[Outcome]:
-    metadata = template.at("metadataOptions")
-    is_off = metadata.at("httpEndpoint", absent="enabled").equals("disabled")
-    tokens, hops = metadata.at("httpTokens", absent="optional"), metadata.at("httpPutResponseHopLimit")
+    is_off = template.at("metadataOptions.httpEndpoint").equals("disabled")
+    tokens = template.at("metadataOptions.httpTokens")
+    hops = template.at("metadataOptions.httpPutResponseHopLimit")
     yield from demand(any_of(is_off, tokens.equals("required")), "metadata are given without a session token", tokens)
     # Left out, the hop limit is the account's or the image's: 2 for recent images.
     yield from demand(any_of(is_off, hops.equals(1)), "containers reach the credentials of their host", hops)
@@ -49,6 +49,12 @@ IMDSV2 = Rule(
         "optional": _template(httpTokens="optional", httpPutResponseHopLimit=1.0),
         "two hops": _template(httpTokens="required", httpPutResponseHopLimit=2.0),
         "hops left to the image": _template(httpTokens="required"),
+    },
+    neighbours={
+        "tags in the metadata": _template(
+            httpTokens="required", httpPutResponseHopLimit=1.0, instanceMetadataTags="enabled"
+        ),
+        "no metadata, whatever the tokens": _template(httpEndpoint="disabled", httpTokens="optional"),
     },
 )
 
@@ -94,5 +100,12 @@ VOLUMES_ENCRYPTED = Rule(
         "one of two": Resource.example(
             TEMPLATE, {"blockDeviceMappings": [{"ebs": {"encrypted": True}}, {"ebs": {"volumeSize": 1.0}}]}
         ),
+    },
+    neighbours={
+        "a device of the image that is suppressed": Resource.example(
+            TEMPLATE,
+            {"blockDeviceMappings": [{"ebs": {"encrypted": True}}, {"deviceName": "/dev/sdb", "noDevice": "x"}]},
+        ),
+        "encrypted under AWS's key": _volume(encrypted=True, kmsKeyId="alias/aws/ebs"),
     },
 )

@@ -9,7 +9,14 @@ from typing import Final
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
-from policy_packs.rules.inspected_egress import is_gate_behind_firewall, way_out, ways_past_firewall
+from policy_packs.rules.inspected_egress import (
+    ADDRESS,
+    INTERNET_GATEWAY,
+    NAT_GATEWAY,
+    gates_past_firewall,
+    way_out,
+    ways_past_firewall,
+)
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -20,13 +27,6 @@ FIREWALL_ASSOCIATION: Final = "aws:route53/resolverFirewallRuleGroupAssociation:
 FIREWALL_RULE: Final = "aws:route53/resolverFirewallRule:ResolverFirewallRule"
 DOMAIN_LIST: Final = "aws:route53/resolverFirewallDomainList:ResolverFirewallDomainList"
 _MODEL_SERVICE: Final = r".*\.(bedrock-runtime(-fips)?|bedrock-agent-runtime|sagemaker\.runtime(-fips)?)"
-_WAYS_OUT: Final = (
-    "aws:ec2/internetGateway:InternetGateway",
-    "aws:ec2/internetGatewayAttachment:InternetGatewayAttachment",
-    "aws:ec2/natGateway:NatGateway",
-    "aws:ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway",
-    "aws:ec2/eip:Eip",
-)
 _POSITIVE: Final = ("StringEquals", "StringLike", "ArnEquals", "ArnLike", "ForAnyValue:StringLike")
 _CALLER_KEYS: Final = ("aws:PrincipalOrgID", "aws:PrincipalAccount", "aws:PrincipalArn", "aws:PrincipalOrgPaths")
 
@@ -43,7 +43,7 @@ def _scoped(endpoint: Resource) -> Iterator[Outcome]:
     if is_for_models is Truth.UNKNOWN:
         yield from demand(is_for_models, "", endpoint.at("serviceName"))
         return
-    kind, private = endpoint.at("vpcEndpointType", absent="Gateway"), endpoint.at("privateDnsEnabled", absent=False)
+    kind, private = endpoint.at("vpcEndpointType"), endpoint.at("privateDnsEnabled")
     yield from demand(kind.equals("Interface"), "is no interface endpoint", kind)
     yield from demand(private.equals(True), "without private DNS nobody uses the endpoint", private)
     groups, policy = endpoint.at("securityGroupIds"), endpoint.at("policy")
@@ -111,7 +111,6 @@ SCOPED_ENDPOINT = Rule(
     check=_scoped,
     obeys={
         "named callers, actions and models": _endpoint(),
-        "an endpoint to something else": _endpoint(serviceName="com.amazonaws.eu-west-1.s3", policy=None),
         "a role as principal needs no condition": _endpoint(
             {"Principal": {"AWS": "arn:aws:iam::111122223333:role/gateway"}, "Condition": {}}
         ),
@@ -130,6 +129,13 @@ SCOPED_ENDPOINT = Rule(
         "any model": _endpoint({"Resource": "*"}),
         "a family of models": _endpoint({"Resource": "arn:aws:bedrock:eu-west-1::foundation-model/amazon.*"}),
         "any foundation model": _endpoint({"Resource": "arn:aws:bedrock:eu-west-1::foundation-model/*"}),
+        "a gateway endpoint: AWS's default": _endpoint(vpcEndpointType=None),
+    },
+    neighbours={
+        "an endpoint to something else": _endpoint(serviceName="com.amazonaws.eu-west-1.s3", policy=None),
+        "the service that administers models invokes none": _endpoint(
+            serviceName="com.amazonaws.eu-west-1.bedrock", policy=None
+        ),
     },
 )
 
@@ -143,10 +149,9 @@ def _sealed(stack: Stack) -> Iterator[Outcome]:
     if serving is Truth.NO:
         yield NotApplicable("no endpoint of this stack leads to a model")
         return
-    for found in stack.of_type(*_WAYS_OUT):
-        subject = View(None, f"{found.type.rpartition(':')[2]} '{found.name}'")
-        open_gate = all_of(serving, negate(is_gate_behind_firewall(stack, found)))
-        yield from forbid(open_gate, "stands beside endpoints to models", subject, found.urn)
+    for gate, stands_open in gates_past_firewall(stack):
+        subject = View(None, f"{gate.type.rpartition(':')[2]} '{gate.name}'")
+        yield from forbid(all_of(serving, stands_open), "stands beside endpoints to models", subject, gate.urn)
     for route, subject, leads_past in ways_past_firewall(stack):
         out = all_of(serving, leads_past)
         yield from forbid(out, "leads from a network of models to the internet", subject, route.urn)
@@ -167,7 +172,7 @@ NO_WAY_OUT = StackRule(
         atlas=("AML.T0025", "AML.T0072", "AML.T0086"),
     ),
     remediation="Reach AWS through endpoints; lead what must go out through a firewall with an allow-list of hosts.",
-    checkov=("CKV2_AWS_44",),
+    checkov=("CKV2_AWS_35", "CKV2_AWS_44"),
     check=_sealed,
     obeys={
         "endpoints and a route to a neighbour": (
@@ -175,10 +180,9 @@ NO_WAY_OUT = StackRule(
             Resource.example(_ROUTE_TABLE, {"routes": [{"cidrBlock": "10.1.0.0/16"}]}),
         ),
         "a way out through a firewall that passes named hosts alone": (_endpoint(), *way_out()),
-        "an internet gateway where no model is": (Resource.example(_WAYS_OUT[0], {}),),
     },
     breaks={
-        "an internet gateway": (_endpoint(), Resource.example(_WAYS_OUT[0], {})),
+        "an internet gateway": (_endpoint(), Resource.example(INTERNET_GATEWAY, {})),
         "a route past the firewall": (
             *(_endpoint(), *way_out()),
             Resource.example(
@@ -195,7 +199,7 @@ NO_WAY_OUT = StackRule(
             *(_endpoint(), *way_out()),
             Resource.example("aws:ec2/instance:Instance", {}, "x", subnetId="nat-subnet"),
         ),
-        "an address that is no NAT gateway's": (_endpoint(), *way_out(), Resource.example(_WAYS_OUT[4], {}, "x")),
+        "an address that is no NAT gateway's": (_endpoint(), *way_out(), Resource.example(ADDRESS, {}, "x")),
         "a firewall that only alerts": (
             _endpoint(),
             *way_out(statefulDefaultActions=["aws:alert_established"]),
@@ -214,11 +218,22 @@ NO_WAY_OUT = StackRule(
         ),
         "a list of denied hosts": (_endpoint(), *way_out({"generatedRulesType": "DENYLIST"})),
         "a list with a whole top-level domain": (_endpoint(), *way_out({"targets": [".com"]})),
-        "a NAT gateway": (_endpoint(), Resource.example(_WAYS_OUT[2], {})),
+        "a NAT gateway": (_endpoint(), Resource.example(NAT_GATEWAY, {})),
         "a default route": (_endpoint(), Resource.example(_ROUTE, {"destinationCidrBlock": "0.0.0.0/0"})),
         "a default route in a table": (
             _endpoint(),
             Resource.example(_ROUTE_TABLE, {"routes": [{"ipv6CidrBlock": "::/0"}]}),
+        ),
+    },
+    neighbours={
+        "an internet gateway where no model is": (Resource.example(INTERNET_GATEWAY, {}),),
+        "an endpoint to something else beside a way out": (
+            _endpoint(serviceName="com.amazonaws.eu-west-1.s3"),
+            Resource.example(NAT_GATEWAY, {}),
+        ),
+        "a route to a hub": (
+            _endpoint(),
+            Resource.example(_ROUTE, {"destinationCidrBlock": "10.0.0.0/8", "transitGatewayId": "tgw-1"}),
         ),
     },
 )
@@ -239,7 +254,7 @@ def _names_filtered(stack: Stack) -> Iterator[Outcome]:
             _blocks_by_default(stack, network), "no DNS firewall blocks unlisted names", subject, network.urn
         )
         for config in stack.related(network, (FIREWALL_CONFIG,), by="resourceId").certain:
-            mode = config.at("firewallFailOpen", absent="DISABLED")
+            mode = config.at("firewallFailOpen")
             yield from demand(mode.equals("DISABLED"), "the DNS firewall opens when it fails", mode, config.urn)
 
 
@@ -315,7 +330,6 @@ DNS_FIREWALL = StackRule(
             _failing("DISABLED"),
         ),
         "closed on failure is AWS's default": (*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME),
-        "no model": (_NETWORK,),
         "a VPC of another owner, guarded from here": (*_ADOPTED, _associated("vpc-1"), _firewall()),
     },
     breaks={
@@ -344,5 +358,13 @@ DNS_FIREWALL = StackRule(
             Resource.example(DOMAIN_LIST, {"domains": ["example.com"]}, "every-name"),
         ),
         "open on failure": (*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME, _failing("ENABLED")),
+    },
+    neighbours={
+        "no model": (_NETWORK,),
+        "an endpoint to something else": (_NETWORK, _endpoint(serviceName="com.amazonaws.eu-west-1.s3")),
+        "a DNS firewall that opens in a VPC without models": (
+            *(*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME),
+            Resource.example(FIREWALL_CONFIG, {"resourceId": "vpc-9", "firewallFailOpen": "ENABLED"}, "config"),
+        ),
     },
 )

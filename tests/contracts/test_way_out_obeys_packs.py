@@ -183,8 +183,33 @@ def test_a_gate_beside_the_way_is_found(kind: str) -> None:
     assert violations(WAY_OUT, (*egress(), Resource(f"aws:ec2/{kind}", "hole", "urn:hole", View({}))))
 
 
-def test_of_the_way_out_the_packs_refuse_one_security_group_rule_alone() -> None:
-    """One resource does not show where it stands: for the gateway's rule an exemption is asked for."""
-    assert broken(egress()) == ["ec2-security-group-disallow-open-cidr"]
-    assert len(violations("ec2-security-group-disallow-open-cidr", egress())) == 1
-    assert waiting(egress()) == []
+HTTPS_OUT = "ec2-security-group-https-require-inspected-way-out"
+EGRESS_RULE = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])
+def test_the_inspected_way_out_breaks_no_rule(preview: bool) -> None:
+    assert broken(egress(preview=preview)) == []
+    assert preview or waiting(egress()) == []
+    assert HTTPS_OUT not in waiting(egress(preview=preview))
+
+
+@pytest.mark.parametrize("preview", [False, True], ids=["known", "preview"])
+def test_https_to_everywhere_is_found_where_a_way_leads_past_the_firewall(preview: bool) -> None:
+    past = with_route(egress(preview=preview), "0.0.0.0/0", "app-a-routes", "natGatewayId", ("NatGateway", "nat-a"))
+    assert violations(HTTPS_OUT, past)
+
+
+@pytest.mark.parametrize("kind", [POLICY, GROUP, "aws:networkfirewall/firewall:Firewall"])
+def test_https_to_everywhere_is_found_where_the_firewall_is_taken_away(kind: str) -> None:
+    assert violations(HTTPS_OUT, tuple(one for one in egress() if one.type != kind))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"fromPort": 80}, {"toPort": 8443}, {"ipProtocol": "-1"}, {"cidrIpv6": "::/0"}], ids=str
+)
+def test_more_than_https_to_everywhere_is_found_behind_the_firewall(changes: dict[str, object]) -> None:
+    """The exemption is for one shape; the rule on open ranges sees one resource and stops it before it is made."""
+    https = {"cidrIpv4": "0.0.0.0/0", "ipProtocol": "tcp", "fromPort": 443, "toPort": 443}
+    hole = Resource(EGRESS_RULE, "hole", "urn:hole", View({**https, **changes}))
+    assert violations("ec2-security-group-disallow-open-cidr", (*egress(), hole))
