@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand
 from policy_packs.tristate import Truth, all_of, any_of, negate
@@ -22,7 +23,7 @@ _NVME_FAMILIES: Final = (
 
 
 def _isolated(model: Resource) -> Iterator[Outcome]:
-    isolation = model.at("enableNetworkIsolation", absent=False)
+    isolation = model.at("enableNetworkIsolation")
     yield from demand(isolation.equals(True), "the container may call anybody", isolation)
 
 
@@ -46,6 +47,7 @@ NETWORK_ISOLATION = Rule(
         "left out, and AWS's default is off": Resource.example(MODEL, {}),
         "turned off": Resource.example(MODEL, {"enableNetworkIsolation": False}),
     },
+    neighbours={"its endpoint has no such switch": Resource.example("aws:sagemaker/endpoint:Endpoint")},
 )
 
 
@@ -77,7 +79,9 @@ IN_VPC = Rule(
     breaks={
         "left out, and AWS's default is its own network": Resource.example(MODEL, {}),
         "no subnet": Resource.example(MODEL, {"vpcConfig": {"subnets": [], "securityGroupIds": ["sg-1"]}}),
+        "no security group": Resource.example(MODEL, {"vpcConfig": {"subnets": ["subnet-1"]}}),
     },
+    neighbours={"the endpoint takes its model's network": Resource.example("aws:sagemaker/endpoint:Endpoint")},
 )
 
 
@@ -122,23 +126,100 @@ IMAGE_BY_DIGEST = Rule(
         ),
         "a digest cut short": Resource.example(MODEL, {"primaryContainer": {"image": "registry/models@sha256:00"}}),
         "no image": Resource.example(MODEL, {"primaryContainer": {"environment": {}}}),
+        "a tag beside a model package": Resource.example(
+            MODEL, {"primaryContainer": {"image": "registry/models:1", "modelPackageName": "arn:aws:sagemaker:…"}}
+        ),
+        "a digest and more": Resource.example(MODEL, {"primaryContainer": {"image": f"{_DIGEST}0"}}),
+    },
+    neighbours={"no container yet": Resource.example(MODEL, {"executionRoleArn": "arn:aws:iam::…"})},
+)
+
+
+def _private_registry(model: Resource) -> Iterator[Outcome]:
+    containers = [*model.at("primaryContainer").items(), *model.at("containers").items()]
+    if not any(container.at("image").is_given() is not Truth.NO for container in containers):
+        yield NotApplicable("the model names no image")
+    for container in containers:
+        image, mode = container.at("image"), container.at("imageConfig.repositoryAccessMode", absent="Platform")
+        without_image = negate(image.is_given())
+        truth = any_of(without_image, mode.equals("Vpc"), _is_allowed_image(model, image))
+        yield from demand(truth, "comes neither from an allowed registry nor through our VPC", image)
+
+
+def _is_allowed_image(model: Resource, image: View) -> Truth:
+    """Whose registry it may be is the setting; that it is a private one of ECR is the rule."""
+    prefixes = _texts(model.settings.get("allowed_registries"))
+    allowed = Truth.of(not prefixes or any(image.text.startswith(f"{one}/") for one in prefixes))
+    return all_of(image.matches(_PRIVATE_ECR), Truth.UNKNOWN if image.is_unknown else allowed)
+
+
+def _texts(setting: object) -> tuple[str, ...]:
+    return tuple(str(one) for one in setting) if isinstance(setting, list | tuple) else ()
+
+
+_PRIVATE_ECR: Final = r"\d{12}\.dkr\.ecr(-fips)?\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/.+"
+_OURS = "111122223333.dkr.ecr.eu-central-1.amazonaws.com/models@sha256:" + "0" * 64
+
+PRIVATE_REGISTRY = Rule(
+    name="sagemaker-model-require-private-registry",
+    description="A model's images come from a private registry of ECR that is allowed, or from one in our own VPC.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.8",),
+        iso27001_2022=("A.5.21", "A.8.9"),
+        nist_800_53_r5=("SR-3", "SR-11", "CM-14"),
+        owasp_llm=("LLM04:2026",),
+        atlas=("AML.T0010.001", "AML.M0013"),
+    ),
+    remediation="Copy the image into our own repository; elsewhere set repository_access_mode to Vpc.",
+    settings={"allowed_registries": []},
+    resource_types=(MODEL,),
+    check=_private_registry,
+    obeys={
+        "from ECR": Resource.example(MODEL, {"primaryContainer": {"image": _OURS}}),
+        "from a registry in our VPC": Resource.example(
+            MODEL,
+            {"primaryContainer": {"image": "registry.internal/models", "imageConfig": {"repositoryAccessMode": "Vpc"}}},
+        ),
+        "every container of a pipeline": Resource.example(MODEL, {"containers": [{"image": _OURS}, {"image": _OURS}]}),
+    },
+    breaks={
+        "a public gallery": Resource.example(
+            MODEL, {"primaryContainer": {"image": "public.ecr.aws/somebody/models@sha256:" + "0" * 64}}
+        ),
+        "a registry out of our network": Resource.example(
+            MODEL,
+            {"primaryContainer": {"image": "docker.io/models:1", "imageConfig": {"repositoryAccessMode": "Platform"}}},
+        ),
+        "one container of a pipeline": Resource.example(
+            MODEL, {"containers": [{"image": _OURS}, {"image": "docker.io/models:1"}]}
+        ),
+        "a host that only begins like ECR": Resource.example(
+            MODEL,
+            {"primaryContainer": {"image": "111122223333.dkr.ecr.eu-central-1.amazonaws.com.example.org/models:1"}},
+        ),
+    },
+    neighbours={
+        "a model package brings its image": Resource.example(
+            MODEL, {"primaryContainer": {"modelPackageName": "arn:aws:sagemaker:…"}}
+        )
     },
 )
 
 
 def _volume_key(configuration: Resource) -> Iterator[Outcome]:
     key = configuration.at("kmsKeyArn")
-    yield from demand(any_of(key.is_given(), _local_disks_only(configuration)), "no customer managed key", key)
+    yield from demand(any_of(is_customer_key(key), _local_disks_only(configuration)), "no customer managed key", key)
 
 
 def _local_disks_only(configuration: Resource) -> Truth:
     variants = [configuration.at(name) for name in ("productionVariants", "shadowProductionVariants")]
-    return all_of(any_of(*(one.is_given() for one in variants)), *(one.every(_has_local_disk) for one in variants))
+    return all_of(any_of(*(one.is_given() for one in variants)), *(one.every(has_local_disk) for one in variants))
 
 
-def _has_local_disk(variant: View) -> Truth:
-    """ml.g6.2xlarge is of family g6."""
-    return variant.at("instanceType").matches(rf"ml\.({'|'.join(_NVME_FAMILIES)})\.[^.]+")
+def has_local_disk(machine: View) -> Truth:
+    """A variant, cluster or job by its `instanceType`: ml.g6.2xlarge is of family g6."""
+    return machine.at("instanceType").matches(rf"ml\.({'|'.join(_NVME_FAMILIES)})\.[^.]+")
 
 
 def _configuration(*instance_types: str, **props: object) -> Resource:
@@ -162,7 +243,7 @@ VOLUME_KEY = Rule(
     resource_types=(CONFIGURATION,),
     check=_volume_key,
     obeys={
-        "a key": _configuration("ml.m5.large", kmsKeyArn="arn:aws:kms:…"),
+        "a key": _configuration("ml.m5.large", kmsKeyArn=OWN_KEY),
         "local disks take no key": _configuration("ml.g6.2xlarge"),
     },
     breaks={
@@ -172,7 +253,11 @@ VOLUME_KEY = Rule(
             "ml.g6.2xlarge", shadowProductionVariants=[{"instanceType": "ml.m5.large"}]
         ),
         "no instance type at all": Resource.example(CONFIGURATION, {"productionVariants": [{}]}),
+        "no variant at all": Resource.example(CONFIGURATION, {}),
+        "the key that AWS manages": _configuration("ml.m5.large", kmsKeyArn="alias/aws/sagemaker"),
+        "a family that only begins alike": _configuration("ml.g6x.2xlarge"),
     },
+    neighbours={"the endpoint has no volume of its own": Resource.example("aws:sagemaker/endpoint:Endpoint")},
 )
 
 
@@ -183,10 +268,10 @@ def _capture_encrypted(configuration: Resource) -> Iterator[Outcome]:
         yield NotApplicable("nothing is captured")
         return
     key = capture.at("kmsKeyId")
-    yield from demand(any_of(key.is_given(), negate(is_on)), "what is captured has no customer managed key", key)
+    yield from demand(any_of(is_customer_key(key), negate(is_on)), "what is captured has no customer managed key", key)
 
 
-_CAPTURE = {"enableCapture": True, "destinationS3Uri": "s3://captures/", "kmsKeyId": "arn:aws:kms:…"}
+_CAPTURE = {"enableCapture": True, "destinationS3Uri": "s3://captures/", "kmsKeyId": OWN_KEY}
 
 CAPTURE_ENCRYPTED = Rule(
     name="sagemaker-endpoint-config-require-encrypted-capture",
@@ -205,12 +290,15 @@ CAPTURE_ENCRYPTED = Rule(
     obeys={
         "captured under a key": Resource.example(CONFIGURATION, {"dataCaptureConfig": _CAPTURE}),
         "not captured": Resource.example(CONFIGURATION, {"dataCaptureConfig": {"enableCapture": False}}),
-        "capture left out, and AWS's default is none": Resource.example(CONFIGURATION, {}),
     },
     breaks={
         "captured under AWS's key": Resource.example(
             CONFIGURATION, {"dataCaptureConfig": {"enableCapture": True, "destinationS3Uri": "s3://captures/"}}
         ),
         "an empty key": Resource.example(CONFIGURATION, {"dataCaptureConfig": {**_CAPTURE, "kmsKeyId": ""}}),
+        "the key that AWS manages": Resource.example(
+            CONFIGURATION, {"dataCaptureConfig": {**_CAPTURE, "kmsKeyId": "alias/aws/s3"}}
+        ),
     },
+    neighbours={"capture left out, and AWS's default is none": Resource.example(CONFIGURATION, {})},
 )
