@@ -195,6 +195,12 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
         "platformVersion": "LATEST",
     },
     "aws:ecs/cluster:Cluster": {"configuration.executeCommandConfiguration.logging": "DEFAULT"},
+    # ECR CreateRepository; the type of an encryption left out is AES256, which names no key of ours.
+    "aws:ecr/repository:Repository": {
+        "imageScanningConfiguration.scanOnPush": False,
+        "imageTagMutability": "MUTABLE",
+    },
+    "aws:ecr/repositoryCreationTemplate:RepositoryCreationTemplate": {"imageTagMutability": "MUTABLE"},
 }
 
 

@@ -8,20 +8,23 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.policy_document import Document
-from policy_packs.resource import Resource
+from policy_packs.resource import Resource, Stack
 from policy_packs.resource_policy import public_statements
-from policy_packs.rule import Controls, Outcome, Rule, Severity, demand
-from policy_packs.tristate import Truth, all_of
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand
+from policy_packs.tristate import Truth, all_of, any_of
 from policy_packs.view import View
 
 REPOSITORY: Final = "aws:ecr/repository:Repository"
 # ECR makes repositories after it when an image is pulled through or replicated.
 TEMPLATE: Final = "aws:ecr/repositoryCreationTemplate:RepositoryCreationTemplate"
 REPOSITORY_POLICY: Final = "aws:ecr/repositoryPolicy:RepositoryPolicy"
+REGISTRY_POLICY: Final = "aws:ecr/registryPolicy:RegistryPolicy"
+REGISTRY_SCANS: Final = "aws:ecr/registryScanningConfiguration:RegistryScanningConfiguration"
+LIFECYCLE: Final = "aws:ecr/lifecyclePolicy:LifecyclePolicy"
 
 
 def _tags_stay(repository: Resource) -> Iterator[Outcome]:
-    mutability = repository.at("imageTagMutability", absent="MUTABLE")
+    mutability = repository.at("imageTagMutability")
     yield from demand(mutability.equals("IMMUTABLE"), "a tag can be moved to another image", mutability)
 
 
@@ -50,31 +53,67 @@ IMMUTABLE_TAGS = Rule(
         "some tags excepted": Resource.example(REPOSITORY, {"imageTagMutability": "IMMUTABLE_WITH_EXCLUSION"}),
         "a template": Resource.example(TEMPLATE, {}),
     },
+    neighbours={"how long images stay": Resource.example(LIFECYCLE, {"repository": "models"})},
 )
 
 
-def _scans_on_push(repository: Resource) -> Iterator[Outcome]:
-    scan = repository.at("imageScanningConfiguration.scanOnPush", absent=False)
-    yield from demand(scan.equals(True), "images are not scanned when they are pushed", scan)
+def _scans_on_push(stack: Stack) -> Iterator[Outcome]:
+    repositories = stack.of_type(REPOSITORY)
+    yield from () if repositories else (NotApplicable("the stack has no repository"),)
+    registry = any_of(*(one.at("rules").any(_scans_every_image) for one in stack.of_type(REGISTRY_SCANS)))
+    for repository in repositories:
+        itself = repository.at("imageScanningConfiguration.scanOnPush").equals(True)
+        subject = View(None, f"repository '{repository.name}'")
+        yield from demand(
+            any_of(itself, registry), "images are not scanned when they are pushed", subject, repository.urn
+        )
 
 
-SCAN_ON_PUSH = Rule(
+def _scans_every_image(rule: View) -> Truth:
+    on_push = rule.at("scanFrequency").equals("SCAN_ON_PUSH", "CONTINUOUS_SCAN")
+    return all_of(on_push, rule.at("repositoryFilters").any(lambda one: one.at("filter").equals("*")))
+
+
+def _repository(**props: object) -> Resource:
+    return Resource.example(REPOSITORY, props, "models")
+
+
+def _registry(frequency: str, *filters: str) -> Resource:
+    return Resource.example(
+        REGISTRY_SCANS,
+        {
+            "scanType": "ENHANCED",
+            "rules": [{"scanFrequency": frequency, "repositoryFilters": [{"filter": one} for one in filters]}],
+        },
+    )
+
+
+SCAN_ON_PUSH = StackRule(
     name="ecr-repository-require-scan-on-push",
     description="Every image is scanned for vulnerabilities when it is pushed.",
     severity=Severity.MEDIUM,
     controls=Controls(
         soc2=("CC7.1",), iso27001_2022=("A.8.8",), nist_800_53_r5=("RA-5", "SI-2"), owasp_llm=("LLM04:2026",)
     ),
-    remediation='Set image_scanning_configuration={"scan_on_push": True}.',
+    remediation='Set image_scanning_configuration={"scan_on_push": True}, or scan every repository of the registry.',
     checkov=("CKV_AWS_163",),
-    resource_types=(REPOSITORY,),
     check=_scans_on_push,
     obeys={
-        "scanned": Resource.example(REPOSITORY, {"imageScanningConfiguration": {"scanOnPush": True}}),
+        "scanned": (_repository(imageScanningConfiguration={"scanOnPush": True}),),
+        "scanned by the registry": (_repository(), _registry("SCAN_ON_PUSH", "models/*", "*")),
+        "scanned again and again": (_repository(), _registry("CONTINUOUS_SCAN", "*")),
     },
     breaks={
-        "left out, and AWS's default is off": Resource.example(REPOSITORY, {}),
-        "turned off": Resource.example(REPOSITORY, {"imageScanningConfiguration": {"scanOnPush": False}}),
+        "left out, and AWS's default is off": (_repository(),),
+        "turned off": (_repository(imageScanningConfiguration={"scanOnPush": False}),),
+        "one of two": (_repository(imageScanningConfiguration={"scanOnPush": True}), _repository()),
+        "the registry scans when somebody asks": (_repository(), _registry("MANUAL", "*")),
+        "the registry scans others": (_repository(), _registry("SCAN_ON_PUSH", "gateway")),
+        "the registry scans nothing": (_repository(), _registry("SCAN_ON_PUSH")),
+    },
+    neighbours={
+        "a template: what it makes is scanned by the registry": (Resource.example(TEMPLATE, {}),),
+        "a repository for the public": (Resource.example("aws:ecrpublic/repository:Repository"),),
     },
 )
 
@@ -86,7 +125,7 @@ def _images_under_own_key(repository: Resource) -> Iterator[Outcome]:
 
 
 def _encrypts_with_own_key(configuration: View) -> Truth:
-    kind = configuration.at("encryptionType", absent="AES256")
+    kind = configuration.at("encryptionType")
     return all_of(kind.equals("KMS", "KMS_DSSE"), is_customer_key(configuration.at("kmsKey")))
 
 
@@ -110,13 +149,18 @@ CUSTOMER_KEY = Rule(
         "two layers of encryption": _encrypted(encryptionType="KMS_DSSE", kmsKey=OWN_KEY),
         "a template": _encrypted(TEMPLATE, encryptionType="KMS", kmsKey=OWN_KEY),
     },
+    neighbours={"how long images stay": Resource.example(LIFECYCLE, {"repository": "models"})},
     breaks={
         "left out, and AWS's default is a key of S3": Resource.example(REPOSITORY, {}),
         "no configuration in the list": Resource.example(REPOSITORY, {"encryptionConfigurations": []}),
         "a key of S3": _encrypted(encryptionType="AES256"),
         "KMS without a key, and AWS's default is its own": _encrypted(encryptionType="KMS"),
         "the key that AWS manages": _encrypted(encryptionType="KMS", kmsKey="alias/aws/ecr"),
-        "a key without its type": _encrypted(kmsKey=OWN_KEY),
+        "a key without its type, and AWS's default is a key of S3": _encrypted(kmsKey=OWN_KEY),
+        "one of two": Resource.example(
+            REPOSITORY,
+            {"encryptionConfigurations": [{"encryptionType": "KMS", "kmsKey": OWN_KEY}, {"encryptionType": "AES256"}]},
+        ),
         "a template": Resource.example(TEMPLATE, {}),
     },
 )
@@ -127,7 +171,12 @@ def _repository_not_public(resource: Resource) -> Iterator[Outcome]:
     yield from public_statements(Document.read(resource.at(_POLICY_OF[resource.type])))
 
 
-_POLICY_OF: Final = {REPOSITORY: "policy", REPOSITORY_POLICY: "policy", TEMPLATE: "repositoryPolicy"}
+_POLICY_OF: Final = {
+    REPOSITORY: "policy",
+    REPOSITORY_POLICY: "policy",
+    REGISTRY_POLICY: "policy",
+    TEMPLATE: "repositoryPolicy",
+}
 _ALLOW: Final = {
     "Effect": "Allow",
     "Principal": {"AWS": "arn:aws:iam::111122223333:root"},
@@ -152,7 +201,7 @@ NOT_PUBLIC = Rule(
     ),
     remediation="Name roles or accounts as principal, or narrow it with aws:PrincipalOrgID.",
     checkov=("CKV_AWS_32",),
-    resource_types=(REPOSITORY_POLICY, TEMPLATE, REPOSITORY),
+    resource_types=(REPOSITORY_POLICY, REGISTRY_POLICY, TEMPLATE, REPOSITORY),
     check=_repository_not_public,
     obeys={
         "a repository is private by itself": Resource.example(REPOSITORY, {}),
@@ -160,7 +209,13 @@ NOT_PUBLIC = Rule(
         "everybody of one organization": _repository_policy(
             Principal="*", Condition={"StringEquals": {"aws:PrincipalOrgID": "o-example123"}}
         ),
+        "a registry that lets one account replicate into it": _repository_policy(
+            REGISTRY_POLICY, Action="ecr:ReplicateImage"
+        ),
+    },
+    neighbours={
         "a template without a policy": Resource.example(TEMPLATE, {}),
+        "everybody is only denied": _repository_policy(Effect="Deny", Principal="*"),
     },
     breaks={
         "everybody": _repository_policy(Principal="*"),
@@ -168,5 +223,6 @@ NOT_PUBLIC = Rule(
         "everybody but one": _repository_policy(Principal=None, NotPrincipal={"AWS": "111122223333"}),
         "any organization": _repository_policy(Principal="*", Condition={"StringLike": {"aws:PrincipalOrgID": "*"}}),
         "a template": _repository_policy(TEMPLATE, Principal="*"),
+        "the registry": _repository_policy(REGISTRY_POLICY, Principal="*", Action="ecr:ReplicateImage"),
     },
 )

@@ -270,42 +270,42 @@ DESYNC = Rule(
 )
 
 
-def _stays(stack: Stack) -> Iterator[Outcome]:
-    """A stack rule: only there are the tags seen that the provider adds by default."""
-    balancers = stack.of_type(BALANCER)
-    yield from () if balancers else (_NO_BALANCER,)
-    for balancer in balancers:
-        protected = balancer.at("enableDeletionProtection").equals(True)
-        truth = any_of(protected, _is_throwaway(balancer))
-        yield from demand(truth, "can be deleted by one call", _subject(balancer), balancer.urn)
+def _stays(balancer: Resource) -> Iterator[Outcome]:
+    protected = balancer.at("enableDeletionProtection")
+    truth = any_of(protected.equals(True), _is_disposable(balancer))
+    yield from demand(truth, "one call deletes the load balancer", protected)
 
 
-def _is_throwaway(balancer: Resource) -> Truth:
-    """By tag; what carries none is to last."""
-    key, values = balancer.settings["environment_tag"], balancer.settings["throwaway_environments"]
-    names = values if isinstance(values, list | tuple) else ()
-    return any_of(*(balancer.at(f"{tags}.{key}").equals(*names) for tags in ("tags", "tagsAll")))
+def _is_disposable(balancer: Resource) -> Truth:
+    """Tags of the resource, and those that its provider gives to all. Without a tag nothing is disposable."""
+    tag = str(balancer.settings["environment_tag"])
+    environments = [one.value for one in View(balancer.settings["disposable_environments"]).items()]
+    return any_of(*(balancer.at(tags).at(tag).equals(*environments) for tags in ("tags", "tagsAll")))
 
 
-DELETION_PROTECTION = StackRule(
+DELETION_PROTECTION = Rule(
     name="lb-load-balancer-require-deletion-protection",
-    description="A load balancer of a lasting environment cannot be deleted by one call.",
+    description="A load balancer cannot be deleted in one step, unless its tags name an environment that may be.",
     severity=Severity.LOW,
     controls=Controls(soc2=("A1.2",), iso27001_2022=("A.8.14", "A.8.32"), nist_800_53_r5=("CM-3", "CP-10")),
-    remediation="Set enable_deletion_protection=True, or tag what may go with the name of a throwaway environment.",
-    settings={"environment_tag": "env", "throwaway_environments": ["local", "dev", "test", "staging"]},
+    remediation="Set enable_deletion_protection=True, or tag what may be taken down as the settings of this rule say.",
+    settings={"environment_tag": "env", "disposable_environments": ("local", "dev", "staging")},
     checkov=("CKV_AWS_150",),
+    resource_types=(BALANCER,),
     check=_stays,
-    obeys={"protected": (_balancer(enableDeletionProtection=True, tags={"env": "prod"}),)},
+    obeys={
+        "protected": _balancer(enableDeletionProtection=True),
+        "protected, and tagged as production": _balancer(enableDeletionProtection=True, tags={"env": "prod"}),
+    },
     breaks={
-        "left out, and AWS's default is off": (_balancer(),),
-        "turned off in production": (_balancer(enableDeletionProtection=False, tagsAll={"env": "prod"}),),
-        "a tag of another name": (_balancer(tags={"name": "dev"}),),
-        "one of two": (_balancer(enableDeletionProtection=True), _balancer()),
+        "left out, and AWS's default is off": _balancer(idleTimeout=60.0),
+        "turned off in production": _balancer(enableDeletionProtection=False, tagsAll={"env": "prod"}),
+        "another tag says dev": _balancer(tags={"team": "dev"}),
     },
     neighbours={
-        "an environment that is thrown away": (_balancer(tags={"env": "dev"}),),
-        "one named by the provider's default tags": (_balancer(tagsAll={"env": "staging"}),),
-        "a stack without load balancers": (Resource.example("aws:lb/targetGroup:TargetGroup"),),
+        "an environment that comes and goes": _balancer(enableDeletionProtection=False, tags={"env": "dev"}),
+        "one named by the provider's default tags": _balancer(tagsAll={"env": "staging"}),
+        "on a laptop": _balancer(tags={"env": "local"}),
+        "a classic one, which knows no such protection": _balancer(CLASSIC, idleTimeout=60.0),
     },
 )

@@ -1,4 +1,4 @@
-"""SNS: topics are under our key, and only those who are named publish or listen."""
+"""SNS: topics are under our key, speak TLS only, and only those who are named publish or listen."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.policy_document import Document, Statement
-from policy_packs.resource import Resource
+from policy_packs.resource import Resource, Stack
 from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy, names_somebody, public_statements
-from policy_packs.rule import Controls, Outcome, Rule, Severity, demand, forbid
-from policy_packs.tristate import Truth, all_of, negate
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
 TOPIC: Final = "aws:sns/topic:Topic"
 TOPIC_POLICY: Final = "aws:sns/topicPolicy:TopicPolicy"
+SUBSCRIPTION: Final = "aws:sns/topicSubscription:TopicSubscription"
 
 
 def _topic_under_own_key(topic: Resource) -> Iterator[Outcome]:
@@ -46,6 +47,10 @@ CUSTOMER_KEY = Rule(
         "the key that AWS manages, by ARN": Resource.example(
             TOPIC, {"kmsMasterKeyId": "arn:aws:kms:eu-central-1:111122223333:alias/aws/sns"}
         ),
+    },
+    neighbours={
+        "an alias that only sounds like AWS's": Resource.example(TOPIC, {"kmsMasterKeyId": "alias/awsome"}),
+        "somebody who listens": Resource.example(SUBSCRIPTION, {"protocol": "email"}),
     },
 )
 
@@ -103,7 +108,10 @@ NOT_PUBLIC = Rule(
         ),
         "a deny may be for everybody": _topic_policy(Effect="Deny", Principal="*"),
         "in the topic": _topic_policy(TOPIC),
+    },
+    neighbours={
         "a topic without a policy in it": Resource.example(TOPIC, {"kmsMasterKeyId": OWN_KEY}),
+        "a role of another account": _topic_policy(Principal={"AWS": "arn:aws:iam::444455556666:role/publisher"}),
     },
     breaks={
         "everybody": _topic_policy(Principal="*"),
@@ -139,9 +147,9 @@ def _own_accounts_only(resource: Resource) -> Iterator[Outcome]:
         return
     document = Document.read(resource.at("policy"))
     yield from document.outcomes()
-    message = "allows an account other than the one in the topic's ARN"
     for statement in document.statements:
-        yield from forbid(_lets_in_another_account(statement), message, statement.view)
+        elsewhere = _lets_in_another_account(statement)
+        yield from forbid(elsewhere, "allows an account other than the one in the topic's ARN", statement.view)
 
 
 def _lets_in_another_account(statement: Statement) -> Truth:
@@ -184,7 +192,10 @@ OWN_ACCOUNT = Rule(
             Principal={"AWS": "444455556666"}, Condition=_when("StringEquals", "aws:PrincipalOrgID", "o-example123")
         ),
         "another account is only denied": _topic_policy(Effect="Deny", Principal={"AWS": "444455556666"}),
+    },
+    neighbours={
         "a topic without a policy in it": Resource.example(TOPIC, {"kmsMasterKeyId": OWN_KEY}),
+        "everybody, which is for another rule to say": _topic_policy(Principal={"AWS": "*"}),
     },
     breaks={
         "a role of another account": _topic_policy(Principal={"AWS": "arn:aws:iam::444455556666:role/publisher"}),
@@ -196,6 +207,118 @@ OWN_ACCOUNT = Rule(
         "any organization": _topic_policy(
             Principal={"AWS": "444455556666"}, Condition=_when("StringEquals", "aws:PrincipalOrgID", "*")
         ),
+        "an organization, or any": _topic_policy(
+            Principal={"AWS": "444455556666"}, Condition=_when("StringEquals", "aws:PrincipalOrgID", ["o-x", "*"])
+        ),
         "in the topic": _topic_policy(TOPIC, Principal={"AWS": "444455556666"}),
     },
+)
+
+
+def _policy_present(stack: Stack) -> Iterator[Outcome]:
+    topics = stack.of_type(TOPIC)
+    yield from () if topics else (NotApplicable("the stack has no topic"),)
+    for topic in topics:
+        subject = View(None, f"topic '{topic.name}'")
+        yield from demand(_has_policy(stack, topic), "needs a policy", subject, topic.urn)
+
+
+def _has_policy(stack: Stack, topic: Resource) -> Truth:
+    """The one that AWS gives to every topic says so in its Id."""
+    related = stack.related(topic, (TOPIC_POLICY,), by="arn")
+    beside = Truth.YES if related.certain else Truth.UNKNOWN if related.is_unclear else Truth.NO
+    inside = topic.at("policy")
+    return any_of(beside, all_of(inside.is_given(), negate(inside.matches(".*__default_policy_ID.*"))))
+
+
+_ALARMS: Final = Resource.example(TOPIC, {}, "alarms")
+_ALARMS_POLICY: Final = Resource.example(TOPIC_POLICY, {}, "policy", arn="alarms")
+
+POLICY_PRESENT = StackRule(
+    name="sns-topic-require-policy",
+    description="Every topic has a policy of its own, in it or beside it.",
+    severity=Severity.LOW,
+    controls=Controls(soc2=("CC6.1",), iso27001_2022=("A.5.15", "A.8.3"), nist_800_53_r5=("AC-3", "SC-8")),
+    remediation="Add aws.sns.TopicPolicy for the topic; sns-topic-policy-require-tls says what it must hold.",
+    check=_policy_present,
+    obeys={
+        "joined by dependency": (_ALARMS, _ALARMS_POLICY),
+        "in the topic": (_topic_policy(TOPIC),),
+    },
+    breaks={
+        "none": (_ALARMS,),
+        "an empty one": (Resource.example(TOPIC, {"policy": ""}),),
+        "the one that AWS gives": (Resource.example(TOPIC, {"policy": '{"Id": "__default_policy_ID"}'}),),
+        "another topic's": (Resource.example(TOPIC, {}, "others"), _ALARMS_POLICY),
+        "one of two": (Resource.example(TOPIC, {}, "others"), _ALARMS, _ALARMS_POLICY),
+    },
+    neighbours={
+        "a queue": (Resource.example("aws:sqs/queue:Queue"),),
+        "the policy of a topic elsewhere": (_ALARMS_POLICY,),
+    },
+)
+
+
+def _denies_plain_http(statement: Statement) -> Truth:
+    return all_of(
+        statement.denies(),
+        statement.names_everybody(),
+        statement.covers("sns:Publish"),
+        statement.condition("aws:SecureTransport", "Bool").any(lambda one: one.equals("false", False)),
+        negate(statement.has_other_conditions("aws:SecureTransport")),
+        any_of(*(one.matches(r"\*|arn:[^:]*:sns:[^:]*:[^:]*:[^:]+") for one in statement.resources())),
+    )
+
+
+def _insecure_transport_denied(resource: Resource) -> Iterator[Outcome]:
+    if lacks_inline_policy(resource, TOPIC):
+        yield NO_INLINE_POLICY
+        return
+    document = Document.read(resource.at("policy"))
+    yield from document.outcomes()
+    truth = document.any([_denies_plain_http(one) for one in document.statements])
+    yield from demand(truth, "denies nobody who comes without TLS", resource.at("policy"))
+
+
+def _tls_policy(type_: str = TOPIC_POLICY, **changes: object) -> Resource:
+    return _topic_policy(
+        type_,
+        **{"Effect": "Deny", "Principal": "*", "Condition": _when("Bool", "aws:SecureTransport", "false"), **changes},
+    )
+
+
+TLS_ONLY = Rule(
+    name="sns-topic-policy-require-tls",
+    description="Every topic policy denies messages that come without TLS.",
+    severity=Severity.MEDIUM,
+    controls=Controls(
+        soc2=("CC6.7",),
+        iso27001_2022=("A.8.20", "A.8.24"),
+        nist_800_53_r5=("SC-8", "SC-8(1)"),
+        owasp_llm=("LLM02:2026",),
+    ),
+    remediation='Add a Deny for "*" on sns:Publish with Bool aws:SecureTransport false.',
+    resource_types=(TOPIC_POLICY, TOPIC),
+    check=_insecure_transport_denied,
+    obeys={
+        "a deny for everybody": _tls_policy(),
+        "of everything, as an object": _tls_policy(Principal={"AWS": ["*"]}, Action="sns:*", Resource="*"),
+        "the topic and whatever else": _tls_policy(Resource=[_ALLOW["Resource"], "arn:aws:s3:::x"]),
+        "whatever way it came": _tls_policy(Condition=_when("Bool", "aws:SecureTransport", ["true", False])),
+        "in the topic": _tls_policy(TOPIC),
+    },
+    breaks={
+        "no deny": _topic_policy(),
+        "an allow, where a deny is meant": _tls_policy(Effect="Allow"),
+        "a deny for one role": _tls_policy(Principal={"AWS": "arn:aws:iam::111122223333:role/publisher"}),
+        "a deny of listening only": _tls_policy(Action="sns:Subscribe"),
+        "a deny for those who come with TLS": _tls_policy(Condition=_when("Bool", "aws:SecureTransport", "true")),
+        "a deny that a second condition narrows": _tls_policy(
+            Condition={"Bool": {"aws:SecureTransport": "false", "aws:ViaAWSService": "true"}}
+        ),
+        "a deny on something else": _tls_policy(Resource="arn:aws:sqs:eu-central-1:111122223333:arrivals"),
+        "no deny in the topic": _topic_policy(TOPIC),
+        "no policy text": Resource.example(TOPIC_POLICY, {"policy": "{"}),
+    },
+    neighbours={"a topic without a policy in it": Resource.example(TOPIC, {"kmsMasterKeyId": OWN_KEY})},
 )

@@ -8,13 +8,15 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.policy_document import Document, Statement
-from policy_packs.resource import Resource
+from policy_packs.resource import Resource, Stack
 from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy, public_statements
-from policy_packs.rule import Controls, Outcome, Rule, Severity, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.view import View
 
 QUEUE: Final = "aws:sqs/queue:Queue"
 QUEUE_POLICY: Final = "aws:sqs/queuePolicy:QueuePolicy"
+REDRIVE: Final = "aws:sqs/redrivePolicy:RedrivePolicy"
 
 
 def _queue_under_own_key(queue: Resource) -> Iterator[Outcome]:
@@ -41,6 +43,56 @@ CUSTOMER_KEY = Rule(
         "left out, and AWS's default is a key of SQS": Resource.example(QUEUE, {}),
         "the key of SQS, asked for": Resource.example(QUEUE, {"sqsManagedSseEnabled": True}),
         "the key that AWS manages": Resource.example(QUEUE, {"kmsMasterKeyId": "alias/aws/sqs"}),
+    },
+    neighbours={
+        "a key of ours beside the switch for AWS's, which is off": Resource.example(
+            QUEUE, {"kmsMasterKeyId": OWN_KEY, "sqsManagedSseEnabled": False}
+        ),
+        "where failed messages go": Resource.example(REDRIVE, {"queueUrl": "https://sqs.example/documents"}),
+    },
+)
+
+
+def _policy_present(stack: Stack) -> Iterator[Outcome]:
+    queues = stack.of_type(QUEUE)
+    yield from () if queues else (NotApplicable("the stack has no queue"),)
+    for queue in queues:
+        subject = View(None, f"queue '{queue.name}'")
+        yield from demand(_has_policy(stack, queue), "needs a policy", subject, queue.urn)
+
+
+def _has_policy(stack: Stack, queue: Resource) -> Truth:
+    related = stack.related(queue, (QUEUE_POLICY,), by="queueUrl")
+    beside = Truth.YES if related.certain else Truth.UNKNOWN if related.is_unclear else Truth.NO
+    return any_of(beside, queue.at("policy").is_given())
+
+
+_ARRIVALS: Final = Resource.example(QUEUE, {}, "arrivals")
+
+POLICY_PRESENT = StackRule(
+    name="sqs-queue-require-policy",
+    description="Every queue has a policy of its own, in it or beside it.",
+    severity=Severity.MEDIUM,
+    controls=Controls(soc2=("CC6.1",), iso27001_2022=("A.5.15", "A.8.3"), nist_800_53_r5=("AC-3", "SC-8")),
+    remediation="Add aws.sqs.QueuePolicy for the queue; sqs-queue-policy-require-tls says what it must hold.",
+    check=_policy_present,
+    obeys={
+        "joined by dependency": (_ARRIVALS, Resource.example(QUEUE_POLICY, {}, "policy", queueUrl="arrivals")),
+        "in the queue": (Resource.example(QUEUE, {"policy": '{"Statement": []}'}),),
+    },
+    breaks={
+        "none": (_ARRIVALS,),
+        "an empty one": (Resource.example(QUEUE, {"policy": ""}),),
+        "another queue's": (_ARRIVALS, Resource.example(QUEUE_POLICY, {}, "policy", queueUrl="failures")),
+        "one of two": (
+            Resource.example(QUEUE, {}, "failures"),
+            _ARRIVALS,
+            Resource.example(QUEUE_POLICY, {}, "policy", queueUrl="arrivals"),
+        ),
+    },
+    neighbours={
+        "a topic": (Resource.example("aws:sns/topic:Topic"),),
+        "the policy of a queue elsewhere": (Resource.example(QUEUE_POLICY, {"queueUrl": "https://sqs.example/q"}),),
     },
 )
 
@@ -104,12 +156,32 @@ TLS_ONLY = Rule(
             {**_DENY, "Principal": {"AWS": ["*"]}, "Condition": {"Bool": {"AWS:SecureTransport": False}}}
         ),
         "in the queue": _queue_policy(_DENY, of=QUEUE),
-        "a queue without a policy in it": Resource.example(QUEUE, {"kmsMasterKeyId": OWN_KEY}),
+        "the queue and whatever else": _queue_policy({**_DENY, "Resource": [_DENY["Resource"], "arn:aws:s3:::x"]}),
+        "whatever way it came": _queue_policy(
+            {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": ["true", False]}}}
+        ),
+        "each action by its name": _queue_policy(
+            {**_DENY, "Action": ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage"]}
+        ),
+        "on every resource": _queue_policy({**_DENY, "Resource": "*"}),
     },
+    neighbours={"a queue without a policy in it": Resource.example(QUEUE, {"kmsMasterKeyId": OWN_KEY})},
     breaks={
         "no deny": _queue_policy(_ALLOW),
         "a deny for one role": _queue_policy({**_DENY, "Principal": {"AWS": "arn:aws:iam::111122223333:role/reader"}}),
-        "a deny of sending only": _queue_policy({**_DENY, "Action": "sqs:SendMessage"}),
+        **{
+            f"a deny of all but {one}": _queue_policy(
+                {**_DENY, "Action": [f"sqs:{other}Message" for other in ("Send", "Receive", "Delete") if other != one]}
+            )
+            for one in ("Send", "Receive", "Delete")
+        },
+        "an allow, where a deny is meant": _queue_policy({**_DENY, "Effect": "Allow"}),
+        "a deny for those who come with TLS": _queue_policy(
+            {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": "true"}}}
+        ),
+        "a deny of whatever, by another operator": _queue_policy(
+            {**_DENY, "Condition": {"StringEquals": {"aws:SecureTransport": "false"}}}
+        ),
         "a deny that a second condition narrows": _queue_policy(
             {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": "false", "aws:ViaAWSService": "true"}}}
         ),
@@ -147,7 +219,12 @@ NOT_PUBLIC = Rule(
         "everybody of one account": _queue_policy(
             {**_ALLOW, "Principal": "*", "Condition": {"StringEquals": {"aws:SourceAccount": "111122223333"}}}
         ),
+    },
+    neighbours={
         "a queue without a policy in it": Resource.example(QUEUE, {"kmsMasterKeyId": OWN_KEY}),
+        "every action, for one role": _queue_policy(
+            {**_ALLOW, "Principal": {"AWS": "arn:aws:iam::111122223333:role/reader"}, "Action": "sqs:*"}
+        ),
     },
     breaks={
         "everybody": _queue_policy({**_ALLOW, "Principal": "*"}),
@@ -187,7 +264,11 @@ NAMED_ACTIONS = Rule(
         "one action": _queue_policy(_ALLOW),
         "a list": _queue_policy({**_ALLOW, "Action": ["sqs:ReceiveMessage", "sqs:DeleteMessage"]}),
         "a deny may be of everything": _queue_policy(_ALLOW, _DENY),
+    },
+    neighbours={
         "a queue without a policy in it": Resource.example(QUEUE, {"kmsMasterKeyId": OWN_KEY}),
+        "one action, for everybody": _queue_policy({**_ALLOW, "Principal": "*"}),
+        "all that begins alike": _queue_policy({**_ALLOW, "Action": "sqs:Send*"}),
     },
     breaks={
         "everything": _queue_policy({**_ALLOW, "Action": "*"}),
