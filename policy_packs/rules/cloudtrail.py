@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.customer_key import OWN_KEY as EXAMPLE_KEY
+from policy_packs.customer_key import is_customer_key
 from policy_packs.resource import Resource
 from policy_packs.rule import Controls, Outcome, Rule, Severity, demand
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
 TRAIL: Final = "aws:cloudtrail/trail:Trail"
+_EVENT_STORE: Final = "aws:cloudtrail/eventDataStore:EventDataStore"
 
 
 def _every_region(trail: Resource) -> Iterator[Outcome]:
-    everywhere = trail.at("isMultiRegionTrail", absent=False)
-    of_global_services = trail.at("includeGlobalServiceEvents", absent=True)
+    everywhere = trail.at("isMultiRegionTrail")
+    of_global_services = trail.at("includeGlobalServiceEvents")
     yield from demand(everywhere.equals(True), "only its own region is recorded", everywhere)
     yield from demand(of_global_services.equals(True), "IAM and STS are not recorded", of_global_services)
 
@@ -42,11 +45,12 @@ EVERY_REGION = Rule(
             TRAIL, {"isMultiRegionTrail": True, "includeGlobalServiceEvents": False}
         ),
     },
+    neighbours={"a store of events has its own words": Resource.example(_EVENT_STORE, {"multiRegionEnabled": False})},
 )
 
 
 def _validated(trail: Resource) -> Iterator[Outcome]:
-    digests = trail.at("enableLogFileValidation", absent=False)
+    digests = trail.at("enableLogFileValidation")
     yield from demand(digests.equals(True), "nobody would notice a changed or missing log file", digests)
 
 
@@ -66,12 +70,13 @@ LOG_FILE_VALIDATION = Rule(
         "left out, and AWS's default is off": Resource.example(TRAIL, {}),
         "turned off": Resource.example(TRAIL, {"enableLogFileValidation": False}),
     },
+    neighbours={"a store of events signs none": Resource.example(_EVENT_STORE)},
 )
 
 
 def _own_key(trail: Resource) -> Iterator[Outcome]:
     key = trail.at("kmsKeyId")
-    yield from demand(key.is_given(), "no customer managed key", key)
+    yield from demand(is_customer_key(key), "no customer managed key", key)
 
 
 OWN_KEY = Rule(
@@ -89,16 +94,56 @@ OWN_KEY = Rule(
     checkov=("CKV_AWS_35",),
     resource_types=(TRAIL,),
     check=_own_key,
-    obeys={"a key": Resource.example(TRAIL, {"kmsKeyId": "arn:aws:kms:…"})},
+    obeys={
+        "a key by ARN": Resource.example(TRAIL, {"kmsKeyId": EXAMPLE_KEY}),
+        "a key by an alias of ours": Resource.example(TRAIL, {"kmsKeyId": "alias/trail"}),
+    },
     breaks={
         "left out, and AWS's default is a key of S3": Resource.example(TRAIL, {}),
         "empty": Resource.example(TRAIL, {"kmsKeyId": ""}),
+        "the key that AWS manages": Resource.example(TRAIL, {"kmsKeyId": "alias/aws/s3"}),
     },
+    neighbours={"a bucket for the log files": Resource.example("aws:s3/bucket:Bucket", {"bucket": "trail"})},
+)
+
+
+def _heard_at_once(trail: Resource) -> Iterator[Outcome]:
+    group, role = trail.at("cloudWatchLogsGroupArn"), trail.at("cloudWatchLogsRoleArn")
+    yield from demand(group.is_given(), "no alarm could hear an event as it happens", group)
+    yield from demand(role.is_given(), "CloudTrail has no role to write the log group with", role)
+
+
+_LOGS = {
+    "cloudWatchLogsGroupArn": "arn:aws:logs:eu-central-1:111122223333:log-group:trail:*",
+    "cloudWatchLogsRoleArn": "arn:aws:iam::111122223333:role/trail",
+}
+
+SENT_TO_LOGS = Rule(
+    name="cloudtrail-trail-require-log-group",
+    description="A trail writes its events to a log group too, where alarms hear them as they happen.",
+    severity=Severity.MEDIUM,
+    controls=Controls(
+        soc2=("CC7.2", "CC7.3"),
+        iso27001_2022=("A.8.15", "A.8.16"),
+        nist_800_53_r5=("AU-6", "SI-4"),
+        atlas=("AML.M0024",),
+    ),
+    remediation="Set cloud_watch_logs_group_arn, ending in :*, and cloud_watch_logs_role_arn.",
+    checkov=("CKV2_AWS_10",),
+    resource_types=(TRAIL,),
+    check=_heard_at_once,
+    obeys={"a log group and a role": Resource.example(TRAIL, _LOGS)},
+    breaks={
+        "left out, and AWS's default is no log group": Resource.example(TRAIL, {}),
+        "no group": Resource.example(TRAIL, {**_LOGS, "cloudWatchLogsGroupArn": None}),
+        "no role": Resource.example(TRAIL, {**_LOGS, "cloudWatchLogsRoleArn": ""}),
+    },
+    neighbours={"a store of events is queried instead": Resource.example(_EVENT_STORE)},
 )
 
 
 def _reads_and_writes(trail: Resource) -> Iterator[Outcome]:
-    logging = trail.at("enableLogging", absent=True)
+    logging = trail.at("enableLogging")
     yield from demand(logging.equals(True), "the trail records nothing", logging)
     yield from demand(_records(trail, not_only="WriteOnly"), "reads of management are not recorded", trail.props)
     yield from demand(_records(trail, not_only="ReadOnly"), "writes of management are not recorded", trail.props)
@@ -177,5 +222,11 @@ READS_AND_WRITES = Rule(
         "only reads, advanced": Resource.example(TRAIL, {"advancedEventSelectors": [_READS]}),
         "only data": Resource.example(TRAIL, {"advancedEventSelectors": [_advanced("Data")]}),
         "management left out": Resource.example(TRAIL, {"eventSelectors": [{"includeManagementEvents": False}]}),
+    },
+    neighbours={
+        "data beside all of management": Resource.example(
+            TRAIL, {"advancedEventSelectors": [_advanced("Management"), _advanced("Data", readOnly="true")]}
+        ),
+        "a store of events": Resource.example(_EVENT_STORE),
     },
 )

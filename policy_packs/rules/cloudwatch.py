@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource
 from policy_packs.rule import Controls, Outcome, Rule, Severity, demand
 
@@ -12,8 +13,8 @@ LOG_GROUP: Final = "aws:cloudwatch/logGroup:LogGroup"
 
 
 def _encrypted_and_retained(group: Resource) -> Iterator[Outcome]:
-    key, days = group.at("kmsKeyId"), group.at("retentionInDays", absent=0)
-    yield from demand(key.is_given(), "no customer managed key", key)
+    key, days = group.at("kmsKeyId"), group.at("retentionInDays")
+    yield from demand(is_customer_key(key), "no customer managed key", key)
     minimum = group.settings["retention_days_min"]
     yield from demand(days.at_least(float(str(minimum))), "no retention, or one that is too short", days)
 
@@ -33,10 +34,17 @@ LOG_GROUP_PROTECTED = Rule(
     checkov=("CKV_AWS_158", "CKV_AWS_66"),
     resource_types=(LOG_GROUP,),
     check=_encrypted_and_retained,
-    obeys={"both given": Resource.example(LOG_GROUP, {"kmsKeyId": "arn:aws:kms:…", "retentionInDays": 90.0})},
+    obeys={"both given": Resource.example(LOG_GROUP, {"kmsKeyId": OWN_KEY, "retentionInDays": 90.0})},
     breaks={
+        "the key that AWS manages": Resource.example(
+            LOG_GROUP, {"kmsKeyId": "alias/aws/logs", "retentionInDays": 90.0}
+        ),
         "no key": Resource.example(LOG_GROUP, {"retentionInDays": 90.0}),
-        "no retention: AWS keeps for ever": Resource.example(LOG_GROUP, {"kmsKeyId": "arn:aws:kms:…"}),
-        "0 keeps for ever": Resource.example(LOG_GROUP, {"kmsKeyId": "arn:aws:kms:…", "retentionInDays": 0.0}),
+        "no retention: AWS keeps for ever": Resource.example(LOG_GROUP, {"kmsKeyId": OWN_KEY}),
+        "0 keeps for ever": Resource.example(LOG_GROUP, {"kmsKeyId": OWN_KEY, "retentionInDays": 0.0}),
+    },
+    neighbours={
+        "one day is a stated time": Resource.example(LOG_GROUP, {"kmsKeyId": OWN_KEY, "retentionInDays": 1.0}),
+        "a stream of a group": Resource.example("aws:cloudwatch/logStream:LogStream", {"logGroupName": "gateway"}),
     },
 )

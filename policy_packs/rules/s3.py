@@ -6,17 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from policy_packs.bucket import BUCKET, VERSIONING, any_part, is_versioned
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
+from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
-BUCKET_TYPES: Final = ("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
-BUCKET: Final = "aws:s3/bucket:Bucket"
 POLICY: Final = "aws:s3/bucketPolicy:BucketPolicy"
 PUBLIC_ACCESS_BLOCK: Final = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
-VERSIONING: Final = "aws:s3/bucketVersioning:BucketVersioning"
 OBJECT_LOCK: Final = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
 _FOUR_BLOCKS: Final = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
@@ -24,12 +23,14 @@ _FOUR_BLOCKS: Final = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls
 _NO_BUCKET: Final = NotApplicable("the stack has no bucket")
 
 
+def _blocks_all_four(block: Resource) -> Truth:
+    return all_of(*(block.at(key).equals(True) for key in _FOUR_BLOCKS))
+
+
 def _public_access_blocked(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(*BUCKET_TYPES) else (_NO_BUCKET,)
-    for bucket in stack.of_type(*BUCKET_TYPES):
-        related = stack.related(bucket, (PUBLIC_ACCESS_BLOCK,), by="bucket")
-        blocks = [all_of(*(one.at(key).equals(True) for key in _FOUR_BLOCKS)) for one in related.certain]
-        truth = any_of(*blocks, *([Truth.UNKNOWN] if related.is_unclear else []))
+    yield from () if stack.of_type(BUCKET) else (_NO_BUCKET,)
+    for bucket in stack.of_type(BUCKET):
+        truth = any_part(stack, bucket, PUBLIC_ACCESS_BLOCK, _blocks_all_four)
         subject = View(None, f"bucket '{bucket.name}'")
         yield from demand(truth, "needs a BucketPublicAccessBlock with all four blocks on", subject, bucket.urn)
 
@@ -65,6 +66,14 @@ PUBLIC_ACCESS = StackRule(
             Resource.example(PUBLIC_ACCESS_BLOCK, dict.fromkeys(_FOUR_BLOCKS[1:], True), "block", bucket="archive"),
         ),
     },
+    neighbours={
+        "a bucket for one availability zone is never public": (
+            Resource.example("aws:s3/directoryBucket:DirectoryBucket", {"bucket": "fast--euc1-az1--x-s3"}),
+        ),
+        "a block of a bucket in another stack": (
+            Resource.example(PUBLIC_ACCESS_BLOCK, {"bucket": "elsewhere", "blockPublicAcls": False}, "block"),
+        ),
+    },
 )
 
 
@@ -80,14 +89,17 @@ def _denies_plain_http(statement: Statement) -> Truth:
 
 
 def _insecure_transport_denied(resource: Resource) -> Iterator[Outcome]:
+    if lacks_inline_policy(resource, BUCKET):
+        yield NO_INLINE_POLICY
+        return
     document = Document.read(resource.at("policy"))
     yield from document.outcomes()
     truth = document.any([_denies_plain_http(one) for one in document.statements])
     yield from demand(truth, "denies nobody who comes without TLS", resource.at("policy"))
 
 
-def _bucket_policy(*statements: object) -> Resource:
-    return Resource.example(POLICY, {"policy": json.dumps({"Version": "2012-10-17", "Statement": statements})})
+def _bucket_policy(*statements: object, type_: str = POLICY) -> Resource:
+    return Resource.example(type_, {"policy": json.dumps({"Version": "2012-10-17", "Statement": statements})})
 
 
 _DENY = {
@@ -110,13 +122,15 @@ TLS_ONLY = Rule(
     ),
     remediation='Add a Deny for "*" on s3:* with Bool aws:SecureTransport false, for the bucket and its objects.',
     checkov=("CKV_AWS_379",),
-    resource_types=(POLICY,),
+    resource_types=(POLICY, BUCKET),
     check=_insecure_transport_denied,
     obeys={
         "a deny for everybody": _bucket_policy(_DENY),
         "principal as an object, condition as a boolean": _bucket_policy(
             {**_DENY, "Principal": {"AWS": ["*"]}, "Condition": {"Bool": {"AWS:SecureTransport": False}}}
         ),
+        "one of several statements": _bucket_policy({**_DENY, "Effect": "Allow", "Action": "s3:GetObject"}, _DENY),
+        "inside the bucket": _bucket_policy(_DENY, type_=BUCKET),
     },
     breaks={
         "no deny": _bucket_policy({**_DENY, "Effect": "Allow"}),
@@ -127,15 +141,24 @@ TLS_ONLY = Rule(
             {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": "false", "aws:ViaAWSService": "true"}}}
         ),
         "no policy text": Resource.example(POLICY, {"policy": "{"}),
+        "a deny of everything but TLS to one of its versions": _bucket_policy(
+            {**_DENY, "Condition": {"NumericLessThan": {"s3:TlsVersion": "1.2"}}}
+        ),
+        "no deny inside the bucket": _bucket_policy({**_DENY, "Effect": "Allow"}, type_=BUCKET),
+    },
+    neighbours={
+        "a bucket whose policy stands elsewhere": Resource.example(BUCKET, {"tags": {}}),
+        "the policy of an access point": Resource.example(
+            "aws:s3control/accessPointPolicy:AccessPointPolicy", {"policy": "{}"}
+        ),
     },
 )
 
 
 def _policy_present(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(*BUCKET_TYPES) else (_NO_BUCKET,)
-    for bucket in stack.of_type(*BUCKET_TYPES):
-        related = stack.related(bucket, (POLICY,), by="bucket")
-        truth = Truth.YES if related.certain else Truth.UNKNOWN if related.is_unclear else Truth.NO
+    yield from () if stack.of_type(BUCKET) else (_NO_BUCKET,)
+    for bucket in stack.of_type(BUCKET):
+        truth = any_of(bucket.at("policy").is_given(), any_part(stack, bucket, POLICY, lambda _: Truth.YES))
         yield from demand(truth, "needs a BucketPolicy", View(None, f"bucket '{bucket.name}'"), bucket.urn)
 
 
@@ -146,44 +169,42 @@ POLICY_PRESENT = StackRule(
     controls=Controls(soc2=("CC6.1",), iso27001_2022=("A.5.15", "A.8.3"), nist_800_53_r5=("AC-3", "SC-8")),
     remediation="Add aws.s3.BucketPolicy for the bucket; s3-bucket-policy-require-tls says what it must hold.",
     check=_policy_present,
-    obeys={"joined by dependency": (_ARCHIVE, Resource.example(POLICY, {}, "policy", bucket="archive"))},
+    obeys={
+        "joined by dependency": (_ARCHIVE, Resource.example(POLICY, {}, "policy", bucket="archive")),
+        "inside the bucket": (Resource.example(BUCKET, {"policy": "{}"}),),
+    },
     breaks={
         "none": (_ARCHIVE,),
         "another bucket's": (_ARCHIVE, Resource.example(POLICY, {}, "policy", bucket="other")),
+        "empty": (Resource.example(BUCKET, {"policy": ""}),),
     },
+    neighbours={"the policy of a bucket in another stack": (Resource.example(POLICY, {"bucket": "elsewhere"}),)},
 )
 
 
 def _locked_and_versioned(stack: Stack) -> Iterator[Outcome]:
-    for bucket in stack.of_type(*BUCKET_TYPES):
+    for bucket in stack.of_type(BUCKET):
         subject = View(None, f"bucket '{bucket.name}'")
-        locked = bucket.at("objectLockEnabled", absent=False)
+        locked = bucket.at("objectLockEnabled")
         if locked.is_unknown:
             yield from demand(Truth.UNKNOWN, "may be locked", locked, bucket.urn)
         elif locked.equals(True) is Truth.YES:
             yield from demand(_retains(stack, bucket), "is locked without a default retention", subject, bucket.urn)
-            yield from demand(_is_versioned(stack, bucket), "is locked without versioning", subject, bucket.urn)
-            deletable = bucket.at("forceDestroy", absent=False).equals(True)
+            yield from demand(is_versioned(stack, bucket), "is locked without versioning", subject, bucket.urn)
+            deletable = bucket.at("forceDestroy").equals(True)
             yield from forbid(deletable, "is locked, yet forceDestroy deletes what it holds", subject, bucket.urn)
 
 
 def _retains(stack: Stack, bucket: Resource) -> Truth:
-    related = stack.related(bucket, (OBJECT_LOCK,), by="bucket")
-    return any_of(*(_has_retention(one) for one in related.certain), *([Truth.UNKNOWN] if related.is_unclear else []))
+    satellite = any_part(stack, bucket, OBJECT_LOCK, lambda lock: _has_retention(lock.at("rule.defaultRetention")))
+    return any_of(_has_retention(bucket.at("objectLockConfiguration.rule.defaultRetention")), satellite)
 
 
-def _has_retention(lock: Resource) -> Truth:
-    retention = lock.at("rule.defaultRetention")
+def _has_retention(retention: View) -> Truth:
     return all_of(
         retention.at("mode").equals("COMPLIANCE", "GOVERNANCE"),
         any_of(retention.at("days").at_least(1), retention.at("years").at_least(1)),
     )
-
-
-def _is_versioned(stack: Stack, bucket: Resource) -> Truth:
-    related = stack.related(bucket, (VERSIONING,), by="bucket")
-    truths = [one.at("versioningConfiguration.status").equals("Enabled") for one in related.certain]
-    return any_of(*truths, *([Truth.UNKNOWN] if related.is_unclear else []))
 
 
 MODEL_STACK_TYPES: Final = (
@@ -194,7 +215,7 @@ MODEL_STACK_TYPES: Final = (
 
 def _evidence_locked(stack: Stack) -> Iterator[Outcome]:
     yield from _locked_and_versioned(stack)
-    locked = [one.at("objectLockEnabled", absent=False).equals(True) for one in stack.of_type(*BUCKET_TYPES)]
+    locked = [one.at("objectLockEnabled").equals(True) for one in stack.of_type(BUCKET)]
     if not stack.of_type(*MODEL_STACK_TYPES):
         yield from () if any_of(*locked) is Truth.YES else (NotApplicable("no model and no locked bucket"),)
     else:
@@ -204,9 +225,13 @@ def _evidence_locked(stack: Stack) -> Iterator[Outcome]:
 
 
 _LOCKED = Resource.example(BUCKET, {"objectLockEnabled": True}, "archive")
-_LOCK = Resource.example(
-    OBJECT_LOCK, {"rule": {"defaultRetention": {"mode": "COMPLIANCE", "days": 400.0}}}, "lock", bucket="archive"
-)
+
+
+def _lock(**retention: object) -> Resource:
+    return Resource.example(OBJECT_LOCK, {"rule": {"defaultRetention": retention}}, "lock", bucket="archive")
+
+
+_LOCK = _lock(mode="COMPLIANCE", days=400.0)
 _VERSIONS = Resource.example(
     VERSIONING, {"versioningConfiguration": {"status": "Enabled"}}, "versioning", bucket="archive"
 )
@@ -228,6 +253,19 @@ LOG_ARCHIVE_LOCKED = StackRule(
     check=_evidence_locked,
     obeys={
         "locked, retained, versioned": (_GUARDRAIL, _LOCKED, _LOCK, _VERSIONS),
+        "for years": (_LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", years=1.0)),
+        "for a day": (_LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", days=1.0)),
+        "inside the bucket": (
+            Resource.example(
+                BUCKET,
+                {
+                    "objectLockEnabled": True,
+                    "versioning": {"enabled": True},
+                    "objectLockConfiguration": {"rule": {"defaultRetention": {"mode": "COMPLIANCE", "days": 400.0}}},
+                },
+                "archive",
+            ),
+        ),
         "no model, no archive asked for": (_ARCHIVE,),
     },
     breaks={
@@ -244,6 +282,16 @@ LOG_ARCHIVE_LOCKED = StackRule(
             Resource.example(BUCKET, {"objectLockEnabled": True, "forceDestroy": True}, "archive"),
             _LOCK,
             _VERSIONS,
+        ),
+        "a mode that S3 does not know": (_LOCKED, _VERSIONS, _lock(mode="SOMETIMES", days=400.0)),
+        "for no day": (_LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", days=0.0)),
+        "logged invocations, and no archive": (
+            Resource.example("aws:bedrockmodel/invocationLoggingConfiguration:InvocationLoggingConfiguration"),
+        ),
+    },
+    neighbours={
+        "a bucket that is emptied by force, and holds no evidence": (
+            Resource.example(BUCKET, {"forceDestroy": True}, "scratch"),
         ),
     },
 )
