@@ -115,6 +115,21 @@ def in_documents(resource_type: str, key: str, old: str, new: str) -> Change:
     return lambda graph: (changed(one) if one.type == resource_type else one for one in graph)
 
 
+DEPLOYMENT, RBAC = "kubernetes:apps/v1:Deployment", "kubernetes:rbac.authorization.k8s.io/v1:"
+
+
+def with_container(**container: object) -> Change:
+    """Every deployment of the cluster with this one container."""
+    return with_property(DEPLOYMENT, "spec.template.spec.containers", [{"name": "main", **container}])
+
+
+def with_rights(verb: str, resource: str) -> Change:
+    """Every role of the whole cluster with this one right."""
+    return with_property(
+        f"{RBAC}ClusterRole", "rules", [{"apiGroups": ["*"], "resources": [resource], "verbs": [verb]}]
+    )
+
+
 S3, EC2, ECR, BEDROCK = "aws:s3/", "aws:ec2/", "aws:ecr/", "aws:bedrock/"
 FOR_EVERYBODY = '{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}'
 MISTAKES: dict[str, tuple[str, Change]] = {
@@ -436,6 +451,94 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         "eks-cluster-require-api-authentication",
         with_property("aws:eks/cluster:Cluster", "accessConfig.bootstrapClusterCreatorAdminPermissions", None),
     ),
+    "a cluster nobody patches": (
+        "eks-cluster-require-supported-version",
+        with_property("aws:eks/cluster:Cluster", "version", "1.9"),
+    ),
+    "nodes with SSH for the world": (
+        "eks-node-group-disallow-open-ssh",
+        with_property("aws:eks/nodeGroup:NodeGroup", "remoteAccess", {"ec2SshKey": "operators"}),
+    ),
+    "a privileged container": (
+        "kubernetes-container-disallow-privileged",
+        with_container(securityContext={"privileged": True}),
+    ),
+    "a container that gains privileges": ("kubernetes-container-disallow-privilege-escalation", with_container()),
+    "a container with capabilities": ("kubernetes-container-disallow-capabilities", with_container()),
+    "a container that changes its programs": ("kubernetes-container-require-read-only-root", with_container()),
+    "root, out of step with its pod": (
+        "kubernetes-container-disallow-root-user",
+        with_container(securityContext={"runAsNonRoot": False, "runAsUser": 0}),
+    ),
+    "a user that nodes know": (
+        "kubernetes-container-require-high-user-id",
+        with_container(securityContext={"runAsUser": 1000}),
+    ),
+    "every system call": (
+        "kubernetes-container-require-seccomp",
+        with_container(securityContext={"seccompProfile": {"type": "Unconfined"}}),
+    ),
+    "a port of the node": (
+        "kubernetes-container-disallow-host-port",
+        with_container(ports=[{"containerPort": 8080, "hostPort": 8080}]),
+    ),
+    "an image by tag": (
+        "kubernetes-container-require-image-digest",
+        with_container(image="registry.example/server:latest"),
+    ),
+    "a container without bounds": ("kubernetes-container-require-resources", with_container()),
+    "a container that nobody asks": (
+        "kubernetes-container-require-probes",
+        with_container(ports=[{"containerPort": 8080}]),
+    ),
+    "a token in a variable": (
+        "kubernetes-container-disallow-secrets-in-variables",
+        with_container(env=[{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "token"}}}]),
+    ),
+    "pods in the network of their node": (
+        "kubernetes-pod-disallow-host-namespaces",
+        with_property(DEPLOYMENT, "spec.template.spec.hostNetwork", True),
+    ),
+    "pods with the runtime's socket": (
+        "kubernetes-pod-disallow-runtime-socket",
+        with_property(DEPLOYMENT, "spec.template.spec.volumes", [{"hostPath": {"path": "/run/containerd"}}]),
+    ),
+    "pods with a token": (
+        "kubernetes-pod-disallow-unneeded-token",
+        with_property(DEPLOYMENT, "spec.template.spec.automountServiceAccountToken", None),
+    ),
+    "a deployment anywhere": (
+        "kubernetes-disallow-default-namespace",
+        with_property(DEPLOYMENT, "metadata.namespace", None),
+    ),
+    "a role for everything": ("kubernetes-role-disallow-wildcards", with_rights("*", "*")),
+    "a role that binds": ("kubernetes-role-disallow-escalation", with_rights("bind", "clusterroles")),
+    "a role over admission": (
+        "kubernetes-role-disallow-admission-control",
+        with_rights("patch", "validatingwebhookconfigurations"),
+    ),
+    "a role that signs": (
+        "kubernetes-role-disallow-certificate-approval",
+        with_rights("update", "certificatesigningrequests/approval"),
+    ),
+    "a role that runs commands": ("kubernetes-role-disallow-exec", with_rights("create", "pods/exec")),
+    "a role that draws traffic": (
+        "kubernetes-role-disallow-service-status",
+        with_rights("patch", "services/status"),
+    ),
+    "a role that reads secrets": ("kubernetes-role-disallow-reading-all-secrets", with_rights("list", "secrets")),
+    "a right for whoever names no account": (
+        "kubernetes-disallow-default-service-account",
+        with_property(f"{RBAC}RoleBinding", "subjects", [{"kind": "ServiceAccount", "name": "default"}]),
+    ),
+    "an administrator of the cluster": (
+        "kubernetes-binding-disallow-built-in-administrators",
+        with_property(f"{RBAC}ClusterRoleBinding", "roleRef.name", "cluster-admin"),
+    ),
+    "pods without walls": (
+        "kubernetes-pod-require-network-policy",
+        without("kubernetes:networking.k8s.io/v1:NetworkPolicy"),
+    ),
     "metadata two hops away": (
         "ec2-launch-template-require-imdsv2",
         with_property(f"{EC2}launchTemplate:LaunchTemplate", "metadataOptions.httpPutResponseHopLimit", 2),
@@ -528,7 +631,9 @@ MISTAKES: dict[str, tuple[str, Change]] = {
 
 @functools.cache
 def platform_graph() -> tuple[Resource, ...]:
-    return tuple(judged_resource(one) for one in captured("platform", "prod").resources)
+    """The platform, and what runs in its cluster."""
+    programs = ("platform", "cluster")
+    return tuple(judged_resource(one) for program in programs for one in captured(program, "prod").resources)
 
 
 def violations(name: str, graph: Iterable[Resource]) -> int:
