@@ -6,7 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from policy_packs.policy_document import BOUNDARY_PATH, IDENTITY_POLICY_TYPES, Statement, identity_documents
+from policy_packs.policy_document import (
+    BOUNDARY_PATH,
+    IDENTITY_POLICY_TYPES,
+    PERMISSION_SET,
+    Statement,
+    identity_documents,
+)
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Violation, forbid
 from policy_packs.tristate import Truth, all_of
@@ -55,7 +61,7 @@ NAMED_PERMISSIONS = Rule(
         atlas=("AML.T0012", "AML.M0026"),
     ),
     remediation="List the actions the role calls and the ARNs it calls them on.",
-    checkov=("CKV_AWS_62", "CKV_AWS_63", "CKV_AWS_289", "CKV_AWS_355", "CKV2_AWS_40"),
+    checkov=("CKV_AWS_62", "CKV_AWS_1", "CKV_AWS_355", "CKV_AWS_356"),
     resource_types=IDENTITY_POLICY_TYPES,
     check=_named_permissions,
     obeys={
@@ -68,6 +74,12 @@ NAMED_PERMISSIONS = Rule(
     breaks={
         "everything": _role_policy(Action="*", Resource="*"),
         "everything, spelled out": _role_policy(Action="*:*", Resource="arn:aws:*:*:*:*"),
+        "everything, spelled otherwise": _role_policy(Action="s3:?*", Resource="**"),
+        "a whole service on all it has": _role_policy(Action="s3:*", Resource="arn:aws:s3:::*"),
+        "everything but one resource": _role_policy(Action="s3:*", Resource=None, NotResource="arn:aws:s3:::a"),
+        "for people": Resource.example(
+            PERMISSION_SET, {"inlinePolicy": '{"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'}
+        ),
         "a whole service": _role_policy(Action="s3:*", Resource=["arn:aws:s3:::documents/*", "*"]),
         "everything but": _role_policy(Action=None, NotAction="iam:*", Resource="*"),
         "inline in the role": Resource.example(
@@ -77,6 +89,61 @@ NAMED_PERMISSIONS = Rule(
         "text that is no policy": Resource.example(ROLE_POLICY, {"policy": "allow everything"}),
         "a managed policy under another path": _managed("/"),
         "a managed policy under a path that only looks like a boundary's": _managed("/teams/boundary/"),
+    },
+    neighbours={
+        "a whole service on one resource": _role_policy(Action="s3:*"),
+        "a family of actions on every resource": _role_policy(Action="ec2:Describe*", Resource="*"),
+        "a role that everybody may take on": Resource.example(
+            "aws:iam/role:Role",
+            {"assumeRolePolicy": '{"Statement": {"Effect": "Allow", "Principal": "*", "Action": "sts:*"}}'},
+        ),
+    },
+)
+
+
+def _counted_actions(resource: Resource) -> Iterator[Outcome]:
+    documents = identity_documents(resource)
+    if not documents:
+        yield NotApplicable("it hands out no permissions")
+    for document in documents:
+        yield from document.outcomes()
+        for statement in document.statements:
+            unlimited = all_of(statement.allows(), statement.view.at("Action").any(lambda one: one.matches(_UNLIMITED)))
+            yield from forbid(unlimited, "allows every action, or every action of IAM", statement.view)
+
+
+_UNLIMITED: Final = r"(?i)[*?]*\*[*?]*(:[*?]*\*[*?]*)?|iam:[*?]*\*[*?]*"
+
+COUNTED_ACTIONS = Rule(
+    name="iam-policy-disallow-every-action",
+    description="No identity policy allows every action, or every action of IAM, not even on a named resource.",
+    severity=Severity.CRITICAL,
+    controls=Controls(
+        soc2=("CC6.1", "CC6.3"),
+        iso27001_2022=("A.5.15", "A.8.2"),
+        nist_800_53_r5=("AC-6", "AC-3"),
+        owasp_llm=("LLM03:2026",),
+        atlas=("AML.T0012", "AML.M0026"),
+    ),
+    remediation="List the actions.",
+    checkov=("CKV_AWS_63", "CKV_AWS_49", "CKV2_AWS_40"),
+    resource_types=IDENTITY_POLICY_TYPES,
+    check=_counted_actions,
+    obeys={
+        "named actions": _role_policy(),
+        "a deny of everything": _role_policy(Effect="Deny", Action="*"),
+        "a permissions boundary": _managed(BOUNDARY_PATH),
+    },
+    breaks={
+        "every action on a named resource": _role_policy(Action="*"),
+        "every action of every service": _role_policy(Action=["s3:GetObject", "*:*"]),
+        "every action of IAM": _role_policy(Action="iam:*", Resource="arn:aws:iam::111122223333:role/worker"),
+        "every action of IAM, in any case": _role_policy(Action="IAM:*"),
+        "text that is no policy": Resource.example(ROLE_POLICY, {"policy": "allow everything"}),
+    },
+    neighbours={
+        "every action of another service on a named resource": _role_policy(Action="s3:*"),
+        "some actions of IAM": _role_policy(Action="iam:Get*"),
     },
 )
 
@@ -89,6 +156,12 @@ _ATTACHMENT_TYPES: Final = (
     "aws:iam/userPolicyAttachment:UserPolicyAttachment",
     "aws:iam/groupPolicyAttachment:GroupPolicyAttachment",
 )
+# Where a type names its managed policies otherwise than by policyArn.
+_NAMED_OTHERWISE: Final = {
+    ROLE: "managedPolicyArns",
+    "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive": "policyArns",
+    "aws:ssoadmin/managedPolicyAttachment:ManagedPolicyAttachment": "managedPolicyArn",
+}
 # Policies that AWS writes, and widens whenever a service grows.
 _BROAD: Final = r"arn:[^:]*:iam::aws:policy/(.*/)?(AdministratorAccess.*|PowerUserAccess|.*FullAccess.*|.*Bedrock.*)"
 
@@ -98,7 +171,7 @@ _BOUNDARY: Final = rf"arn:[^:]*:iam::\d+:policy{BOUNDARY_PATH}.*"
 
 
 def _narrow_attachments(resource: Resource) -> Iterator[Outcome]:
-    attached = resource.at("managedPolicyArns" if resource.type == ROLE else "policyArn")
+    attached = resource.at(_NAMED_OTHERWISE.get(resource.type, "policyArn"))
     yield from forbid(attached.any(lambda one: one.matches(_BROAD)), "is a broad policy of AWS", attached)
     message = "is a permissions boundary: attached as a policy it would grant nearly everything"
     yield from forbid(attached.any(lambda one: one.matches(_BOUNDARY)), message, attached)
@@ -121,7 +194,7 @@ NARROW_ATTACHMENTS = Rule(
     ),
     remediation="Write a policy that lists the actions the role calls and the ARNs it calls them on.",
     checkov=("CKV_AWS_274", "CKV2_AWS_56"),
-    resource_types=(ROLE, *_ATTACHMENT_TYPES),
+    resource_types=(*_NAMED_OTHERWISE, *_ATTACHMENT_TYPES),
     check=_narrow_attachments,
     obeys={
         "a policy of our own": Resource.example(ATTACHMENT, {"policyArn": "arn:aws:iam::111122223333:policy/app"}),
@@ -137,6 +210,22 @@ NARROW_ATTACHMENTS = Rule(
         ),
         "listed in the role": Resource.example(
             ROLE, {"managedPolicyArns": ["arn:aws:iam::aws:policy/AmazonS3FullAccess"]}
+        ),
+        "listed for a role": Resource.example(
+            "aws:iam/rolePolicyAttachmentsExclusive:RolePolicyAttachmentsExclusive",
+            {"policyArns": ["arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws:iam::aws:policy/IAMFullAccess"]},
+        ),
+        "for people": Resource.example(
+            "aws:ssoadmin/managedPolicyAttachment:ManagedPolicyAttachment",
+            {"managedPolicyArn": "arn:aws-cn:iam::aws:policy/PowerUserAccess"},
+        ),
+    },
+    neighbours={
+        "a policy of ours that is called like a broad one": Resource.example(
+            ATTACHMENT, {"policyArn": "arn:aws:iam::111122223333:policy/AdministratorAccess"}
+        ),
+        "a policy of ours beside the boundaries": Resource.example(
+            ATTACHMENT, {"policyArn": "arn:aws:iam::111122223333:policy/boundary-reader"}
         ),
     },
 )
@@ -165,5 +254,12 @@ NO_STATIC_CREDENTIALS = StackRule(
     breaks={
         "a user": (Resource.example("aws:iam/user:User", {}),),
         "an access key": (Resource.example("aws:iam/accessKey:AccessKey", {}),),
+        "a password": (Resource.example("aws:iam/userLoginProfile:UserLoginProfile", {}),),
+    },
+    neighbours={
+        "a group and the account's rules for passwords": (
+            Resource.example("aws:iam/group:Group", {}),
+            Resource.example("aws:iam/accountPasswordPolicy:AccountPasswordPolicy", {}),
+        ),
     },
 )
