@@ -13,6 +13,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
 
+from policy_packs.exemption import Clock, Exemption, Exemptions, today_utc
 from policy_packs.resource import Resource, Stack
 from policy_packs.resource_type import canonical_type, listed_type
 from policy_packs.tristate import Truth, negate
@@ -47,6 +48,18 @@ class NotApplicable:
     """The resource has the rule's type but not its subject."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exempted:
+    """A fault, or what may be one, that somebody answers for until a stated day."""
+
+    what: str
+    urn: str
+    by: Exemption
+
+    def __str__(self) -> str:
+        return f"exempted until {self.by.ends.isoformat()}: {self.by.reason} ({self.urn})"
 
 
 Outcome: TypeAlias = Violation | Unclear | NotApplicable
@@ -101,10 +114,30 @@ class Judgement:
     violations: tuple[Violation, ...]
     unclear: tuple[Unclear, ...]
     not_applicable: str = ""
+    exempted: tuple[Exempted, ...] = ()
 
     @property
     def is_compliant(self) -> bool:
-        return not self.violations and not self.unclear
+        return not self.violations and not self.unclear and not self.exempted
+
+    def under(self, exemptions: Exemptions, urn: str = "") -> Judgement:
+        """What is exempted is listed apart; beside a violation that stands stands why its exemption does not hold."""
+        standing = tuple(one for one in self.violations if exemptions.of(one.urn or urn) is None)
+        unclear = tuple(one for one in self.unclear if exemptions.of(one.urn or urn) is None)
+        faults = [
+            Violation(fault.message, one.urn)
+            for one in standing
+            for fault in exemptions.faults
+            if fault.concerns(one.urn or urn)
+        ]
+        return Judgement(
+            (*standing, *dict.fromkeys(faults)), unclear, self.not_applicable, self._freed(exemptions, urn)
+        )
+
+    def _freed(self, exemptions: Exemptions, urn: str) -> tuple[Exempted, ...]:
+        found = [(one.message, one.urn or urn) for one in self.violations]
+        found += [(one.path, one.urn or urn) for one in self.unclear]
+        return tuple(Exempted(what, whose, by) for what, whose in found if (by := exemptions.of(whose)))
 
     @classmethod
     def of(cls, outcomes: Iterable[Outcome]) -> Judgement:
@@ -121,6 +154,11 @@ def _completed(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
         yield from outcomes
     except Exception as error:  # noqa: BLE001 - whatever it is, the resource was not judged; the text may hold a value
         yield Violation(f"the rule failed with {type(error).__name__}: the resource could not be judged")
+
+
+def _exempted(found: Judgement, settings: Mapping[str, object], clock: Clock, urn: str = "") -> Judgement:
+    given = settings.get("exemptions")
+    return found.under(Exemptions.read(given, clock()), urn) if given and not found.is_compliant else found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +200,15 @@ class Rule(_Law):
         super().__post_init__()
         _require_examples(self.name, obeys=self.obeys, breaks=self.breaks)
 
-    def judge(self, resource: Resource, settings: Mapping[str, object] | None = None) -> Judgement:
+    def judge(
+        self, resource: Resource, settings: Mapping[str, object] | None = None, clock: Clock = today_utc
+    ) -> Judgement:
         merged = {**self.settings, **(settings or {})}
         subjects = [one.with_settings(merged) for one in resource.judged() if one.type in self._judged_types]
         if not subjects:
             return Judgement((), (), f"not about {resource.type}")
-        return Judgement.of(outcome for one in subjects for outcome in self.check(one))
+        found = Judgement.of(outcome for one in subjects for outcome in self.check(one))
+        return _exempted(found, merged, clock, resource.urn)
 
     def is_about(self, resource_type: str) -> bool:
         """Whether a resource registered under this type, or what it lists, is the rule's business."""
@@ -191,9 +232,11 @@ class StackRule(_Law):
         super().__post_init__()
         _require_examples(self.name, obeys=self.obeys, breaks=self.breaks)
 
-    def judge(self, resources: Iterable[Resource], settings: Mapping[str, object] | None = None) -> Judgement:
+    def judge(
+        self, resources: Iterable[Resource], settings: Mapping[str, object] | None = None, clock: Clock = today_utc
+    ) -> Judgement:
         merged = {**self.settings, **(settings or {})}
-        return Judgement.of(self.check(Stack.of(resources, merged)))
+        return _exempted(Judgement.of(self.check(Stack.of(resources, merged))), merged, clock)
 
 
 AnyRule: TypeAlias = Rule | StackRule
