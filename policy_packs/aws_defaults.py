@@ -55,6 +55,9 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
     "aws:cloudwatch/logGroup:LogGroup": {"retentionInDays": 0},
     # GuardDuty CreateDetector; AWS Config PutConfigurationRecorder, StartConfigurationRecorder.
     "aws:guardduty/detector:Detector": {"enable": True},
+    # Lambda CreateFunction, CreateCodeSigningConfig.
+    "aws:lambda/function:Function": {"packageType": "Zip"},
+    "aws:lambda/codeSigningConfig:CodeSigningConfig": {"policies.untrustedArtifactOnDeployment": "Warn"},
     "aws:cfg/recorder:Recorder": {
         "recordingGroup.allSupported": True,
         "recordingGroup.includeGlobalResourceTypes": False,
