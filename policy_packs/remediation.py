@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pulumi_policy.secret import Secret
-
 from policy_packs.customer_key import is_customer_key
 from policy_packs.resource_type import canonical_type
 from policy_packs.tristate import Truth
@@ -51,8 +49,8 @@ class Change:
         return bool(wrong)
 
     def _is_wrong(self, holder: Properties, name: str, settings: Settings) -> bool:
-        raw = _raw(holder, name)
-        if isinstance(raw, Secret) or self.where(View(plain(holder))) is not Truth.YES:
+        raw = _raw(holder, name)  # a secret, or what may hold one, is no plain value
+        if not isinstance(raw, str | bool | int | float | None) or self.where(View(plain(holder))) is not Truth.YES:
             return False
         return self.is_right(View(MISSING if raw is None else plain(raw)), settings) is Truth.NO
 
