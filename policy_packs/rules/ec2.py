@@ -28,7 +28,8 @@ class GroupRule:
     """One rule of a security group, whichever of AWS's three forms it was written in."""
 
     view: View
-    cidrs: tuple[View, ...]
+    cidrs_4: View
+    cidrs_6: View
     is_egress: Truth
     protocol_key: str = "protocol"
 
@@ -42,30 +43,23 @@ def group_rules(resource: Resource) -> Iterator[GroupRule]:
     if resource.type in (GROUP, DEFAULT_GROUP):
         for direction in ("ingress", "egress"):
             for rule in resource.at(direction).items():
-                yield GroupRule(rule, _cidr_lists(rule), Truth.of(direction == "egress"))
+                yield GroupRule(rule, *_cidr_lists(rule), Truth.of(direction == "egress"))
     elif resource.type == GROUP_RULE:
-        yield GroupRule(resource.props, _cidr_lists(resource.props), resource.at("type").equals("egress"))
+        yield GroupRule(resource.props, *_cidr_lists(resource.props), resource.at("type").equals("egress"))
     else:
         cidrs = (resource.at("cidrIpv4"), resource.at("cidrIpv6"))
-        yield GroupRule(resource.props, cidrs, Truth.of(resource.type == EGRESS_RULE), "ipProtocol")
+        yield GroupRule(resource.props, *cidrs, Truth.of(resource.type == EGRESS_RULE), "ipProtocol")
 
 
-def _cidr_lists(rule: View) -> tuple[View, ...]:
+def _cidr_lists(rule: View) -> tuple[View, View]:
     return rule.at("cidrBlocks"), rule.at("ipv6CidrBlocks")
-
-
-def https_to_everywhere(resource: Resource) -> Iterator[tuple[View, Truth]]:
-    """Each list of IPv4 ranges, and whether it opens exactly HTTPS to everywhere."""
-    for rule in group_rules(resource):
-        cidrs, _ = rule.cidrs
-        yield cidrs, all_of(rule.is_https_outward(), cidrs.any(is_the_world))
 
 
 def _closed(resource: Resource) -> Iterator[Outcome]:
     for rule in group_rules(resource):
-        for cidrs, may_be_inspected in zip(rule.cidrs, (rule.is_https_outward(), Truth.NO), strict=True):
-            is_open = all_of(cidrs.any(is_the_world), negate(may_be_inspected))
-            yield from forbid(is_open, "open to the whole internet", cidrs)
+        is_open = all_of(rule.cidrs_4.any(is_the_world), negate(rule.is_https_outward()))
+        yield from forbid(is_open, "open to the whole internet", rule.cidrs_4)
+        yield from forbid(rule.cidrs_6.any(is_the_world), "open to the whole internet", rule.cidrs_6)
 
 
 _HTTPS_OUT: Final = {"ipProtocol": "tcp", "fromPort": 443.0, "toPort": 443.0, "cidrIpv4": "0.0.0.0/0"}

@@ -16,9 +16,10 @@ from policy_packs.rules.ec2 import (
     GROUP,
     GROUP_RULE,
     INGRESS_RULE,
+    group_rules,
     https_out,
     https_out_before,
-    https_to_everywhere,
+    is_the_world,
 )
 from policy_packs.rules.inspected_egress import FIREWALL, NAT_GATEWAY, ROUTE, every_way_out_is_inspected, way_out
 from policy_packs.tristate import all_of, negate
@@ -31,9 +32,9 @@ def _inspected(stack: Stack) -> Iterator[Outcome]:
         return
     past_firewall = negate(every_way_out_is_inspected(stack))
     for holder in holders:
-        for cidrs, is_open in https_to_everywhere(holder):
-            message = "open to the whole internet, and no firewall on every way"
-            yield from forbid(all_of(is_open, past_firewall), message, cidrs, holder.urn)
+        for rule in group_rules(holder):
+            is_open = all_of(rule.is_https_outward(), rule.cidrs_4.any(is_the_world), past_firewall)
+            yield from forbid(is_open, "open to the world, and no firewall on every way", rule.cidrs_4, holder.urn)
 
 
 def _beside(name: str, **target: str) -> Resource:
@@ -63,6 +64,7 @@ INSPECTED = StackRule(
     breaks={
         "no firewall": (https_out(),),
         "the older rule": (https_out_before(),),
+        "among other ranges": (https_out_before(cidrBlocks=["10.0.0.0/8", "0.0.0.0/0"]),),
         "inside a group": (https_out_before(GROUP),),
         "inside the default group": (https_out_before(DEFAULT_GROUP),),
         "a firewall that nothing tells about": (https_out(), Resource.example(FIREWALL, {})),

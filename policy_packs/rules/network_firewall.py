@@ -88,12 +88,13 @@ def _tells(stack: Stack) -> Iterator[Outcome]:
     firewalls = stack.of_type(FIREWALL)
     if not firewalls:
         yield NotApplicable("the stack has no firewall")
+        return
     for firewall in firewalls:
         found = stack.related(firewall, (LOGGING,), by="firewallArn")
-        told = any_of(*(_has_destination(one) for one in found.certain))
-        unclear = Truth.UNKNOWN if found.is_unclear else Truth.NO
+        open_question = Truth.UNKNOWN if found.is_unclear else Truth.NO
+        told = any_of(*(_has_destination(one) for one in found.certain), open_question)
         subject = View(None, f"Firewall '{firewall.name}'")
-        yield from demand(any_of(told, unclear), "tells nobody what it saw", subject, firewall.urn)
+        yield from demand(told, "tells nobody what it saw", subject, firewall.urn)
 
 
 def _has_destination(logging: Resource) -> Truth:

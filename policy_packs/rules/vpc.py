@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from policy_packs.resource import Resource, Stack
+from policy_packs.resource import Related, Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.rules.ec2 import DEFAULT_GROUP, EGRESS_RULE, GROUP_RULE, INGRESS_RULE
 from policy_packs.tristate import Truth, any_of
@@ -23,17 +23,19 @@ _VPC = Resource.example(VPC, {"id": "vpc-1"}, "network")
 
 
 def _recorded(stack: Stack) -> Iterator[Outcome]:
-    yield from _not_about_vpcs(stack)
-    for vpc in stack.of_type(VPC, DEFAULT_VPC):
-        found = stack.related(vpc, (FLOW_LOG,), by="vpcId")
-        records = any_of(*(one.at("trafficType").equals("ALL") for one in found.certain))
-        unclear = Truth.UNKNOWN if found.is_unclear else Truth.NO
-        yield from demand(any_of(records, unclear), "not every flow is on record", _named(vpc), vpc.urn)
-
-
-def _not_about_vpcs(stack: Stack) -> Iterator[Outcome]:
-    if not stack.of_type(VPC, DEFAULT_VPC):
+    vpcs = stack.of_type(VPC, DEFAULT_VPC)
+    if not vpcs:
         yield NotApplicable("the stack makes no VPC")
+        return
+    for vpc in vpcs:
+        found = stack.related(vpc, (FLOW_LOG,), by="vpcId")
+        records = _one_of(found, lambda log: log.at("trafficType").equals("ALL"))
+        yield from demand(records, "not every flow is on record", _named(vpc), vpc.urn)
+
+
+def _one_of(found: Related, holds: Callable[[Resource], Truth]) -> Truth:
+    """One certain yes decides; one that may turn out to belong here keeps the question open."""
+    return any_of(*(holds(one) for one in found.certain), Truth.UNKNOWN if found.is_unclear else Truth.NO)
 
 
 def _named(vpc: Resource) -> View:
@@ -85,10 +87,13 @@ FLOWS_RECORDED = StackRule(
 
 
 def _default_closed(stack: Stack) -> Iterator[Outcome]:
-    yield from _not_about_vpcs(stack)
-    for vpc in stack.of_type(VPC, DEFAULT_VPC):
+    vpcs = stack.of_type(VPC, DEFAULT_VPC)
+    if not vpcs:
+        yield NotApplicable("the stack makes no VPC")
+        return
+    for vpc in vpcs:
         groups = stack.related(vpc, (DEFAULT_GROUP,), by="vpcId")
-        adopted = Truth.UNKNOWN if groups.is_unclear and not groups.certain else Truth.of(bool(groups.certain))
+        adopted = _one_of(groups, lambda _: Truth.YES)
         yield from demand(adopted, "nobody closes its default security group", _named(vpc), vpc.urn)
         for group in groups.certain:
             yield from _empty(group)
