@@ -6,7 +6,9 @@ from typing import Final
 
 from policy_packs.rule import AnyRule
 from policy_packs.rules import (
+    accelerated_instance,
     agentcore,
+    allowed_model,
     bedrock,
     bedrock_agent,
     bedrock_permissions,
@@ -41,7 +43,12 @@ from policy_packs.rules import (
     network_acl,
     network_firewall,
     notebook,
+    opaque_resource,
+    opensearch,
+    opensearch_serverless,
+    private_model_endpoint,
     rds,
+    residency,
     route,
     s3,
     s3_access,
@@ -55,6 +62,7 @@ from policy_packs.rules import (
     ssm,
     subnet,
     target_group,
+    vector_store,
     vpc,
 )
 
@@ -124,8 +132,25 @@ BASELINE_SECURITY: Final[tuple[AnyRule, ...]] = (
     guardduty.DETECTOR_ENABLED,
     config_recorder.RECORDS_EVERYTHING,
     ecs.HARDENED_CONTAINERS,
+    ecs.NO_HOST_NAMESPACES,
+    ecs.SEPARATE_ROLES,
+    ecs.EFS_ENCRYPTED,
+    ecs.NO_PUBLIC_ADDRESS,
+    ecs.CURRENT_PLATFORM,
+    ecs.CONTAINER_INSIGHTS,
+    ecs.SESSIONS_LOGGED,
+    ecs.SESSIONS_ENCRYPTED,
     elasticache.CACHE_ENCRYPTED,
     elasticache.IAM_USERS,
+    elasticache.FAILOVER,
+    opensearch.CUSTOMER_KEY,
+    opensearch.BETWEEN_NODES,
+    opensearch.HTTPS,
+    opensearch.MODERN_TLS,
+    opensearch.IN_VPC,
+    opensearch.AUDIT_LOG,
+    opensearch.FINE_GRAINED_ACCESS,
+    opensearch.SURVIVES_A_ZONE,
     eks.PRIVATE_ENDPOINT,
     eks.CONTROL_PLANE_LOGS,
     eks.SECRETS_OWN_KEY,
@@ -201,6 +226,9 @@ BASELINE_SECURITY: Final[tuple[AnyRule, ...]] = (
 
 LLM_GUARDRAILS: Final[tuple[AnyRule, ...]] = (
     bedrock_permissions.NAMED_MODEL,
+    allowed_model.ALLOWED_MODEL,
+    residency.GEOGRAPHY,
+    residency.REGIONS,
     bedrock_permissions.GUARDED_INVOCATION,
     bedrock_permissions.NO_SIDE_DOOR,
     bedrock.GUARDRAIL_STRENGTH,
@@ -218,8 +246,11 @@ LLM_GUARDRAILS: Final[tuple[AnyRule, ...]] = (
     model_artifact_key.AGENTCORE_KEY,
     model_artifact_key.SAGEMAKER_KEY,
     model_network.SCOPED_ENDPOINT,
+    private_model_endpoint.PRIVATE_ENDPOINTS,
+    opaque_resource.NOTHING_HIDDEN,
     model_network.NO_WAY_OUT,
     model_network.DNS_FIREWALL,
+    accelerated_instance.NO_PUBLIC_SUBNET,
     sagemaker.NETWORK_ISOLATION,
     sagemaker.IN_VPC,
     sagemaker.IMAGE_BY_DIGEST,
@@ -234,6 +265,9 @@ LLM_GUARDRAILS: Final[tuple[AnyRule, ...]] = (
     notebook.IMDSV2,
     notebook.NARROW_ROLE,
     s3.LOG_ARCHIVE_LOCKED,
+    opensearch_serverless.PRIVATE_NETWORK,
+    opensearch_serverless.CUSTOMER_KEY,
+    vector_store.RETRIEVAL_ONLY,
 )
 
 PACKS: Final[dict[str, tuple[AnyRule, ...]]] = {

@@ -130,6 +130,7 @@ def with_rights(verb: str, resource: str) -> Change:
     )
 
 
+AOSS_POLICY = "aws:opensearch/serverlessSecurityPolicy:ServerlessSecurityPolicy"
 S3, EC2, ECR, BEDROCK = "aws:s3/", "aws:ec2/", "aws:ecr/", "aws:bedrock/"
 FOR_EVERYBODY = '{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}'
 MISTAKES: dict[str, tuple[str, Change]] = {
@@ -427,6 +428,96 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         "ecr-repository-disallow-public",
         with_resource(f"{ECR}repositoryPolicy:RepositoryPolicy", policy=FOR_EVERYBODY),
     ),
+    "tasks among the processes of their host": (
+        "ecs-task-definition-disallow-host-namespaces",
+        with_property("aws:ecs/taskDefinition:TaskDefinition", "pidMode", "host"),
+    ),
+    "a task with the role that starts it": (
+        "ecs-task-definition-require-separate-roles",
+        with_resource("aws:ecs/taskDefinition:TaskDefinition", executionRoleArn="arn:role", taskRoleArn="arn:role"),
+    ),
+    "files that travel in clear": (
+        "ecs-task-definition-require-encrypted-efs-mounts",
+        with_property(
+            "aws:ecs/taskDefinition:TaskDefinition", "volumes", [{"efsVolumeConfiguration": {"fileSystemId": "fs-0a1"}}]
+        ),
+    ),
+    "tasks with a public address": (
+        "ecs-service-disallow-public-address",
+        with_property("aws:ecs/service:Service", "networkConfiguration.assignPublicIp", True),
+    ),
+    "an old platform": (
+        "ecs-service-require-current-platform",
+        with_property("aws:ecs/service:Service", "platformVersion", "1.3.0"),
+    ),
+    "containers nobody watches": (
+        "ecs-cluster-require-container-insights",
+        with_property("aws:ecs/cluster:Cluster", "settings", []),
+    ),
+    "sessions without a trace": (
+        "ecs-cluster-require-session-log",
+        with_property("aws:ecs/cluster:Cluster", "configuration.executeCommandConfiguration.logging", "NONE"),
+    ),
+    "sessions under AWS's key": (
+        "ecs-cluster-require-encrypted-sessions",
+        with_property("aws:ecs/cluster:Cluster", "configuration.executeCommandConfiguration.logging", "DEFAULT"),
+    ),
+    "one cache and no other": (
+        "elasticache-replication-group-require-failover",
+        with_resource("aws:elasticache/replicationGroup:ReplicationGroup"),
+    ),
+    "a search domain under no key": (
+        "opensearch-domain-require-customer-key",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a search domain that talks in clear": (
+        "opensearch-domain-require-node-to-node-encryption",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a search domain without HTTPS": (
+        "opensearch-domain-require-https",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a search domain by TLS 1.0": (
+        "opensearch-domain-require-tls12",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a search domain on the internet": (
+        "opensearch-domain-require-vpc",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a search domain without a trace": (
+        "opensearch-domain-require-audit-log",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a search domain for whoever comes": (
+        "opensearch-domain-require-fine-grained-access",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a search domain in one zone": (
+        "opensearch-domain-require-dedicated-masters",
+        with_resource("aws:opensearch/domain:Domain"),
+    ),
+    "a collection for everybody": (
+        "opensearch-serverless-policy-disallow-public",
+        with_resource(
+            "aws:opensearch/serverlessSecurityPolicy:ServerlessSecurityPolicy",
+            type="network",
+            policy='[{"AllowFromPublic": true}]',
+        ),
+    ),
+    "a collection under AWS's key": (
+        "opensearch-serverless-policy-require-customer-key",
+        with_resource(
+            "aws:opensearch/serverlessSecurityPolicy:ServerlessSecurityPolicy",
+            type="encryption",
+            policy='{"AWSOwnedKey": true}',
+        ),
+    ),
+    "a model that reads the store": (
+        "vector-store-require-retrieval-tier",
+        with_property("aws:ec2/securityGroup:SecurityGroup", "tags", {"tier": "model"}),
+    ),
     "a cache under AWS's key": (
         "elasticache-cache-require-encryption",
         with_property("aws:elasticache/serverlessCache:ServerlessCache", "kmsKeyId", None),
@@ -622,6 +713,35 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         "dns-firewall-require-block-and-fail-closed",
         with_property("aws:route53/resolverFirewallRule:ResolverFirewallRule", "action", "ALERT"),
     ),
+    "GPUs in public subnets": (
+        "ec2-accelerator-disallow-public-subnet",
+        with_property(f"{EC2}subnet:Subnet", "mapPublicIpOnLaunch", True),
+    ),
+    "a model nobody reviewed": (
+        "bedrock-invoke-require-allowed-model",
+        with_property(f"{BEDROCK}inferenceProfile:InferenceProfile", "modelSource.copyFrom", "vendor.large-v9:0"),
+    ),
+    "a model anywhere on earth": (
+        "bedrock-require-allowed-geography",
+        with_property(f"{BEDROCK}inferenceProfile:InferenceProfile", "modelSource.copyFrom", "global.vendor.big-v9:0"),
+    ),
+    "a bucket on another continent": (
+        "stack-require-allowed-regions",
+        with_resource(f"{S3}bucket:Bucket", region="ap-southeast-2"),
+    ),
+    "an image of somebody else": (
+        "sagemaker-model-require-private-registry",
+        with_property("aws:sagemaker/model:Model", "primaryContainer.image", "public.ecr.aws/somebody/models"),
+    ),
+    "a guardrail under AWS's key": (
+        "bedrock-artifact-require-customer-key",
+        with_property(f"{BEDROCK}guardrail:Guardrail", "kmsKeyArn", None),
+    ),
+    "no private way to the models": (
+        "vpc-require-private-model-endpoints",
+        with_property(f"{EC2}vpcEndpoint:VpcEndpoint", "privateDnsEnabled", False),
+    ),
+    "a command that nobody sees inside": ("stack-disallow-opaque-resources", with_resource("command:local:Command")),
     "a log archive that can be emptied": (
         "s3-log-archive-require-object-lock",
         without(f"{S3}bucketObjectLockConfiguration:BucketObjectLockConfiguration"),
