@@ -15,6 +15,7 @@ SUBNET, GROUP = "subnet-0123456789abcdef0", "sg-0123456789abcdef0"
 def deploy() -> None:
     """Every subject of a rule that none of our own programs has."""
     _agents()
+    _endpoints()
     _tools()
     _notebook()
     _jobs()
@@ -79,6 +80,22 @@ def _tools() -> None:
             "mode": "ENFORCE",
         },
     )
+
+
+def _endpoints() -> None:
+    invoke = ["bedrock-agentcore:InvokeAgentRuntime", "bedrock-agentcore:InvokeGateway"]
+    statement = {"Effect": "Allow", "Principal": {"AWS": _role("caller")}, "Action": invoke, "Resource": "*"}
+    for service in ("bedrock-agentcore", "bedrock-agentcore.gateway"):
+        aws.ec2.VpcEndpoint(
+            service,
+            vpc_id="vpc-0123456789abcdef0",
+            service_name=f"com.amazonaws.{REGION}.{service}",
+            vpc_endpoint_type="Interface",
+            private_dns_enabled=True,
+            subnet_ids=[SUBNET],
+            security_group_ids=[GROUP],
+            policy=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+        )
 
 
 def _notebook() -> None:
