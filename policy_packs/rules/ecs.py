@@ -78,6 +78,7 @@ HARDENED_CONTAINERS = Rule(
     obeys={"hardened": _task(), "a user and a group": _task(user="10001:10001")},
     breaks={
         "a writable root": _task(readonlyRootFilesystem=False),
+        "a root that nobody made read-only": _task(readonlyRootFilesystem=None),
         "no user: the image decides": _task(user=""),
         "root by number": _task(user="0:0"),
         "root by name": _task(user="root"),
@@ -172,11 +173,8 @@ SEPARATE_ROLES = Rule(
 
 
 def _efs_encrypted(task: Resource) -> Iterator[Outcome]:
-    mounted = [one.at("efsVolumeConfiguration") for one in task.at("volumes").items()]
-    if all(one.is_given() is Truth.NO for one in mounted):
-        yield NotApplicable("mounts no shared file system")
-    for volume in mounted:
-        encrypted = volume.at("transitEncryption", absent="DISABLED")
+    for volume in (one.at("efsVolumeConfiguration") for one in task.at("volumes").items()):
+        encrypted = volume.at("transitEncryption")
         truth = any_of(negate(volume.is_given()), encrypted.equals("ENABLED"))
         yield from demand(truth, "files travel in clear", encrypted)
 

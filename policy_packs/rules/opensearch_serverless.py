@@ -8,8 +8,8 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand
-from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, Unclear, demand
+from policy_packs.tristate import Truth, all_of, any_of
 from policy_packs.view import MISSING, View, plain
 
 SECURITY_POLICY: Final = "aws:opensearch/serverlessSecurityPolicy:ServerlessSecurityPolicy"
@@ -28,19 +28,22 @@ def _parsed(policy: Resource) -> View:
         return View(MISSING, text.path)
 
 
+def _of_another_kind(policy: Resource) -> Outcome:
+    kind = policy.at("type")
+    return Unclear(kind.path) if kind.is_unknown else NotApplicable("the policy is about something else")
+
+
 def _private(policy: Resource) -> Iterator[Outcome]:
-    kind, parsed = policy.at("type"), _parsed(policy)
-    is_other = negate(kind.equals("network"))
-    if is_other is Truth.YES:
-        yield NotApplicable("the policy says nothing of networks")
+    if policy.at("type").equals("network") is not Truth.YES:
+        yield _of_another_kind(policy)
         return
-    yield from demand(any_of(parsed.is_given(), is_other), "holds nothing that can be read", parsed)
-    services = [one.value for one in View(policy.settings["source_services"]).items()]
+    parsed, services = _parsed(policy), View(policy.settings["source_services"]).items()
+    yield from demand(parsed.is_given(), "holds nothing that can be read", parsed)
     for entry in parsed.items():
         public = entry.at("AllowFromPublic", absent=False)
-        yield from demand(any_of(public.equals(False), is_other), "the internet reaches the collection", public)
-        sources = any_of(_comes_from(entry, services), public.equals(True), is_other)
-        yield from demand(sources, "names no endpoint of ours, or a service beside it", entry)
+        yield from demand(public.equals(False), "the internet reaches the collection", public)
+        sources = _comes_from(entry, [one.value for one in services])
+        yield from demand(sources, "names no endpoint of ours, or a service that may not come", entry)
 
 
 def _comes_from(entry: View, services: list[object]) -> Truth:
@@ -105,25 +108,25 @@ PRIVATE_NETWORK = Rule(
 def _encrypted(resource: Resource) -> Iterator[Outcome]:
     if resource.type == COLLECTION:
         yield from _collection_encrypted(resource.at("encryptionConfigs"))
-        return
-    kind, parsed = resource.at("type"), _parsed(resource)
-    is_other = negate(kind.equals("encryption"))
-    if is_other is Truth.YES:
-        yield NotApplicable("the policy says nothing of encryption")
-        return
-    key, awss = parsed.at("KmsARN"), parsed.at("AWSOwnedKey", absent=False)
-    truth = any_of(all_of(is_customer_key(key), awss.equals(False)), is_other)
-    yield from demand(truth, "the collections are encrypted under a key of AWS", key)
+    elif resource.at("type").equals("encryption") is Truth.YES:
+        parsed = _parsed(resource)
+        yield from _under_own_key(parsed.at("KmsARN"), parsed.at("AWSOwnedKey", absent=False))
+    else:
+        yield _of_another_kind(resource)
 
 
 def _collection_encrypted(configs: View) -> Iterator[Outcome]:
     """A collection may name its key itself; most leave it to a policy."""
-    if not configs.items() or configs.value == []:
+    if configs.is_given() is Truth.NO:
         yield NotApplicable("a policy names the key of the collection")
+        return
     for config in configs.items():
-        key, awss = config.at("kmsKeyArn"), config.at("awsOwnedKey", absent=False)
-        truth = all_of(is_customer_key(key), awss.equals(False))
-        yield from demand(truth, "the collection is encrypted under a key of AWS", key)
+        yield from _under_own_key(config.at("kmsKeyArn"), config.at("awsOwnedKey", absent=False))
+
+
+def _under_own_key(key: View, awss: View) -> Iterator[Outcome]:
+    truth = all_of(is_customer_key(key), awss.equals(False))
+    yield from demand(truth, "a collection is encrypted under a key of AWS", key)
 
 
 def _encryption(**policy: object) -> Resource:

@@ -388,6 +388,7 @@ INSIGHTS_CUSTOMER_KEY = Rule(
     },
     breaks={
         "no key": Resource.example(CLUSTER_INSTANCE, {"performanceInsightsEnabled": True}),
+        "a cluster without one": Resource.example(CLUSTER, {"performanceInsightsEnabled": True}),
         "AWS's key": Resource.example(INSTANCE, {**_INSIGHTS, "performanceInsightsKmsKeyId": "alias/aws/rds"}),
     },
     neighbours={
@@ -416,7 +417,7 @@ def _is_postgresql(database: Resource) -> Truth:
 def _logs_statements(stack: Stack, database: Resource) -> Iterator[Outcome]:
     group_type, by = _GROUP_OF[database.type]
     groups = [one for one in stack.of_type(group_type) if database in stack.related(one, (database.type,), by).certain]
-    truth = any_of(*(_logged_statements(one) for one in groups), *(() if groups else (_may_log(database.at(by)),)))
+    truth = _logged_statements(groups[0]) if groups else _may_log(database.at(by))
     truth = any_of(truth, negate(_is_postgresql(database)))
     yield from demand(truth, "no parameter group logs who changes the schema", database.at(by), database.urn)
 

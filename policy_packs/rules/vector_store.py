@@ -83,12 +83,12 @@ def _groups_of(stack: Stack, resource: Resource) -> list[Resource]:
     """The security groups of a store or model: by dependency, or by an id that is known."""
     path = {**_GROUPS_AT, **_MODEL_GROUPS_AT}[resource.type]
     urns = resource.joined.get(path.partition(".")[0], ())
-    ids = {one.text for one in resource.at(path).items()} - {""}
+    ids = {one.text for one in resource.at(path).items()}
     return [one for one in stack.of_type(*GROUPS) if one.urn in urns or ids & _ids(one)]
 
 
 def _ids(resource: Resource) -> set[str]:
-    return {resource.at(key).text for key in ("id", "name", "arn")}
+    return {resource.at(key).text for key in ("id", "name")} - {""}
 
 
 def _knows_all(listed: View, groups: list[Resource]) -> bool:
@@ -106,24 +106,19 @@ def _holds_model(stack: Stack, group: Resource) -> Truth:
 
 
 def _lets_in_retrieval_only(stack: Stack, group: Resource, store: Resource) -> Iterator[Outcome]:
-    for opening in _openings(stack, group):
+    rules = stack.related(group, (INGRESS, EITHER_WAY), by="securityGroupId")
+    yield from (Unclear("securityGroupId", group.urn),) if rules.is_unclear else ()
+    for opening in _openings(group, rules.certain):
         given = any_of(*(opening.view.at(name).is_given() for name in _ADDRESSES))
         yield from forbid(given, "lets in addresses, whoever holds them", _named(opening.holder), store.urn)
-        for name in _SOURCES:
-            truths = [_is_retrieval(stack, opening, name, one, group) for one in opening.view.at(name).items()]
-            yield from demand(
-                all_of(*truths), "lets in what is not the retrieval tier", _named(opening.holder), store.urn
-            )
-    if stack.related(group, (INGRESS, EITHER_WAY), by="securityGroupId").is_unclear:
-        yield Unclear("securityGroupId", group.urn)
+        sources = [(name, one) for name in _SOURCES for one in opening.view.at(name).items()]
+        truth = all_of(*(_is_retrieval(stack, opening, name, one, group) for name, one in sources))
+        yield from demand(truth, "lets in what is not the retrieval tier", _named(opening.holder), store.urn)
 
 
-def _openings(stack: Stack, group: Resource) -> Iterator[_Opening]:
-    for rule in stack.related(group, (INGRESS, EITHER_WAY), by="securityGroupId").certain:
-        if rule.at("type", absent="ingress").equals("egress") is not Truth.YES:
-            yield _Opening(rule.props, rule)
-    for entry in group.at("ingress").items():
-        yield _Opening(entry, group)
+def _openings(group: Resource, rules: tuple[Resource, ...]) -> Iterator[_Opening]:
+    yield from (_Opening(one.props, one) for one in rules if one.at("type").equals("egress") is not Truth.YES)
+    yield from (_Opening(one, group) for one in group.at("ingress").items())
 
 
 def _is_retrieval(stack: Stack, opening: _Opening, name: str, source: View, group: Resource) -> Truth:
@@ -138,7 +133,7 @@ def _is_source(candidate: Resource, opening: _Opening, name: str, source: View) 
     """By id; by dependency where there is one source, or where the id is not known yet."""
     by = name if name in opening.holder.joined else "ingress"
     is_joined = candidate.urn in opening.holder.joined.get(by, ())
-    return source.text in _ids(candidate) - {""} or (is_joined and (name in _ONE_SOURCE or source.is_unknown))
+    return source.text in _ids(candidate) or (is_joined and (name in _ONE_SOURCE or source.is_unknown))
 
 
 def _in_retrieval_tier(stack: Stack, group: Resource) -> Truth:
@@ -184,6 +179,12 @@ def _inline(*rules: object) -> Resource:
     return Resource.example(GROUP, {"id": "sg-store", "ingress": rules}, "store")
 
 
+def _inline_unknown(source: str) -> Resource:
+    return Resource.example(
+        GROUP, {"id": "sg-store", "ingress": [{"securityGroups": [UNKNOWN]}]}, "store", ingress=source
+    )
+
+
 def _tier(name: str, **tags: str) -> Resource:
     return Resource.example(GROUP, {"id": f"sg-{name}", "tags": tags}, name)
 
@@ -193,16 +194,14 @@ def _model(*groups: str) -> Resource:
 
 
 _OTHER_STORES = {
-    "a database of its own": _stored(
-        "aws:rds/instance:Instance", "vpcSecurityGroupIds", ["sg-store"], engine="postgres"
-    ),
-    "a search domain": _stored("aws:opensearch/domain:Domain", "vpcOptions.securityGroupIds", ["sg-store"]),
-    "an older search domain": _stored("aws:elasticsearch/domain:Domain", "vpcOptions.securityGroupIds", ["sg-store"]),
+    "a database of its own": _stored("aws:rds/instance:Instance", "vpcSecurityGroupIds", [UNKNOWN], engine="postgres"),
+    "a search domain": _stored("aws:opensearch/domain:Domain", "vpcOptions.securityGroupIds", [UNKNOWN]),
+    "an older search domain": _stored("aws:elasticsearch/domain:Domain", "vpcOptions.securityGroupIds", [UNKNOWN]),
     "the endpoint of a collection": _stored(
-        "aws:opensearch/serverlessVpcEndpoint:ServerlessVpcEndpoint", "securityGroupIds", ["sg-store"]
+        "aws:opensearch/serverlessVpcEndpoint:ServerlessVpcEndpoint", "securityGroupIds", [UNKNOWN]
     ),
-    "a cache": _stored("aws:elasticache/serverlessCache:ServerlessCache", "securityGroupIds", ["sg-store"]),
-    "a group of caches": _stored("aws:elasticache/replicationGroup:ReplicationGroup", "securityGroupIds", ["sg-store"]),
+    "a cache": _stored("aws:elasticache/serverlessCache:ServerlessCache", "securityGroupIds", [UNKNOWN]),
+    "a group of caches": _stored("aws:elasticache/replicationGroup:ReplicationGroup", "securityGroupIds", [UNKNOWN]),
 }
 
 RETRIEVAL_ONLY = StackRule(
@@ -235,6 +234,14 @@ RETRIEVAL_ONLY = StackRule(
         "nodes of the store among themselves": _stack(_in("retrieval"), _in("store")),
         "the way out is another matter": _stack(_older(type="egress", cidrBlocks=["10.0.0.0/8"])),
         "a store that nobody reaches yet": _stack(),
+        "a group that holds its rules, before ids are known": _stack(group=_inline_unknown("retrieval")),
+        "an id that is no more than known": _stack(_in("retrieval", referencedSecurityGroupId="sg-just-made")),
+        "groups by name": _stack(
+            Resource.example(INGRESS, {"securityGroupId": "stores", "referencedSecurityGroupId": "front"}, "in"),
+            Resource.example(GROUP, {"name": "front", "tags": {"tier": "retrieval"}}, "front"),
+            store=Resource.example(_AURORA, {"engine": "aurora-postgresql", "vpcSecurityGroupIds": ["stores"]}),
+            group=Resource.example(GROUP, {"name": "stores"}, "store"),
+        ),
         "the tier by another tag": _stack(_in("front"), _tier("front", Tier="gateway")),
         "the tier by name": _stack(_in("front"), _tier("front", Name="ingestion")),
         "beside a managed model": (_model("sg-server"), *_stack(_in("retrieval"))[1:]),
@@ -258,6 +265,13 @@ RETRIEVAL_ONLY = StackRule(
         "a group that holds a rule for the model": _stack(
             group=_inline({"securityGroups": ["sg-retrieval"]}, {"securityGroups": ["sg-retrieval", "sg-server"]})
         ),
+        "a group that holds a rule for the model, before ids are known": _stack(group=_inline_unknown("server")),
+        "a group of another program beside ours": _stack(
+            group=Resource.example(
+                GROUP, {"id": "sg-store", "ingress": [{"securityGroups": ["sg-9"]}]}, "store", ingress="retrieval"
+            )
+        ),
+        "beside a managed model": (_model("sg-other"), *_stack(_in("server"))[1:]),
         "a model in the group of the store": (_model("sg-store"), *_stack(_in("retrieval"))),
         "a model in the group of the retrieval tier": (_model("sg-retrieval"), *_stack(_in("retrieval"))),
         "the default group of the VPC": _stack(store=Resource.example(_AURORA, {"engine": "aurora-postgresql"})),
