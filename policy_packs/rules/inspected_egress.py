@@ -7,6 +7,7 @@ a preview. Whatever is not seen here, because another stack owns it, does not co
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Final
 
 from policy_packs.resource import Resource, Stack
@@ -38,18 +39,14 @@ _ESTABLISHED_DROP: Final = ("aws:drop_strict", "aws:drop_established", "aws:drop
 # --- the firewall: what it does not know, it drops ------------------------------------------------
 
 
-def strict_firewalls(stack: Stack) -> dict[str, Truth]:
-    """Every firewall of the stack by URN, and whether it passes nothing but named hosts."""
-    return {one.urn: _is_strict(stack, one) for one in stack.of_type(FIREWALL)}
-
-
 def is_inspected(stack: Stack) -> Truth:
     """Whether the stack has a firewall that is strict, and none beside it that is not."""
-    firewalls = strict_firewalls(stack).values()
-    return all_of(Truth.of(bool(firewalls)), *firewalls)
+    firewalls = stack.of_type(FIREWALL)
+    return all_of(Truth.of(bool(firewalls)), *(_is_strict(stack, one) for one in firewalls))
 
 
 def _is_strict(stack: Stack, firewall: Resource) -> Truth:
+    """It passes nothing but named hosts."""
     policies = _joined(stack, firewall, "firewallPolicyArn", FIREWALL_POLICY)
     return all_of(Truth.of(len(policies) == 1), *(_drops_by_default(stack, one) for one in policies))
 
@@ -131,13 +128,11 @@ def _hold_nothing_else(stack: Stack, subnets: set[str]) -> bool:
 
 def _is_step_of_inspected_way(stack: Stack, route: Resource) -> Truth:
     """To the firewall from anywhere, to the NAT gateway from the firewall alone, out from the NAT gateway alone."""
-    firewalls = strict_firewalls(stack)
-    endpoints = [firewalls[urn] for urn in route.joined.get("vpcEndpointId", ()) if urn in firewalls]
-    to_firewall = all_of(Truth.of(len(endpoints) == 1), *endpoints)
+    to_firewall = Truth.of(len(_joined(stack, route, "vpcEndpointId", FIREWALL)) == 1)
     to_nat = _is_own_step(stack, route, ("natGatewayId", NAT_GATEWAY), (FIREWALL, "subnetMappings"))
     out = _is_own_step(stack, route, ("gatewayId", INTERNET_GATEWAY), (NAT_GATEWAY, "subnetId"))
     only_four = negate(route.at("destinationIpv6CidrBlock").is_given())
-    return all_of(Truth.of(route.type == ROUTE), only_four, is_inspected(stack), any_of(to_firewall, to_nat, out))
+    return all_of(only_four, is_inspected(stack), any_of(to_firewall, to_nat, out))
 
 
 def _is_own_step(stack: Stack, route: Resource, target: tuple[str, str], owner: tuple[str, str]) -> Truth:
@@ -218,6 +213,15 @@ def way_out(hosts: Mapping[str, object] | None = None, /, **policy: object) -> t
         *_subnet("firewall", natGatewayId="nat"),
         *_subnet("nat", gatewayId="internet"),
     )
+
+
+def altered(way: tuple[Resource, ...], name: str, **props: object) -> tuple[Resource, ...]:
+    """The same way with some properties of one of its resources changed."""
+    return tuple(replace(one, props=View({**_content(one), **props})) if one.name == name else one for one in way)
+
+
+def _content(resource: Resource) -> Mapping[str, object]:
+    return resource.props.value if isinstance(resource.props.value, Mapping) else {}
 
 
 _GATES_OF_EXAMPLE: Final = (

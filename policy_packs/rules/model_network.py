@@ -13,12 +13,13 @@ from policy_packs.rules.inspected_egress import (
     ADDRESS,
     INTERNET_GATEWAY,
     NAT_GATEWAY,
+    altered,
     gates_past_firewall,
     way_out,
     ways_past_firewall,
 )
 from policy_packs.tristate import Truth, all_of, any_of, negate
-from policy_packs.view import View
+from policy_packs.view import UNKNOWN, View
 
 VPC: Final = "aws:ec2/vpc:Vpc"
 VPC_ENDPOINT: Final = "aws:ec2/vpcEndpoint:VpcEndpoint"
@@ -95,6 +96,10 @@ def _endpoint(statement: dict[str, object] | None = None, vpc: str = "network", 
     return Resource.example(VPC_ENDPOINT, {**props, **changes}, "endpoint", **joins)
 
 
+def _callers(operator: str, key: str, value: object) -> Resource:
+    return _endpoint({"Condition": {operator: {key: value}}})
+
+
 SCOPED_ENDPOINT = Rule(
     name="vpc-endpoint-require-scoped-model-policy",
     description="A private endpoint to models has private DNS and a policy that names callers, actions and models.",
@@ -111,6 +116,14 @@ SCOPED_ENDPOINT = Rule(
     check=_scoped,
     obeys={
         "named callers, actions and models": _endpoint(),
+        "callers of an organization": _callers("StringEquals", "aws:PrincipalOrgID", "o-abcde12345"),
+        "callers of a part of one": _callers(
+            "ForAnyValue:StringLike", "aws:PrincipalOrgPaths", "o-abcde12345/r-ab12/ou-ab12-11111111/*"
+        ),
+        "roles by pattern": _callers("ArnLike", "aws:PrincipalArn", "arn:aws:iam::111122223333:role/gateway-*"),
+        "a role by its ARN": _callers("ArnEquals", "aws:PrincipalArn", "arn:aws:iam::111122223333:role/gateway"),
+        "roles by pattern of texts": _callers("StringLike", "aws:PrincipalArn", "arn:aws:iam::111122223333:role/x-*"),
+        "a statement that denies": _endpoint({"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": {}}),
         "a role as principal needs no condition": _endpoint(
             {"Principal": {"AWS": "arn:aws:iam::111122223333:role/gateway"}, "Condition": {}}
         ),
@@ -125,7 +138,10 @@ SCOPED_ENDPOINT = Rule(
             {"Condition": {"StringEqualsIfExists": {"aws:PrincipalAccount": "111122223333"}}}
         ),
         "any caller by pattern": _endpoint({"Condition": {"StringLike": {"aws:PrincipalArn": "*"}}}),
+        "one caller, and any": _callers("StringLike", "aws:PrincipalArn", ["arn:aws:iam::111122223333:role/x", "*"]),
+        "a policy that cannot be read": _endpoint(policy="{"),
         "any action": _endpoint({"Action": "bedrock:*"}),
+        "one model, and any": _endpoint({"Resource": ["arn:aws:bedrock:eu-west-1::foundation-model/x", "*"]}),
         "any model": _endpoint({"Resource": "*"}),
         "a family of models": _endpoint({"Resource": "arn:aws:bedrock:eu-west-1::foundation-model/amazon.*"}),
         "any foundation model": _endpoint({"Resource": "arn:aws:bedrock:eu-west-1::foundation-model/*"}),
@@ -159,6 +175,20 @@ def _sealed(stack: Stack) -> Iterator[Outcome]:
 
 _ROUTE_TABLE: Final = "aws:ec2/routeTable:RouteTable"
 _ROUTE: Final = "aws:ec2/route:Route"
+_DEFAULT_TABLE: Final = "aws:ec2/defaultRouteTable:DefaultRouteTable"
+_MAIN_TABLE: Final = "aws:ec2/mainRouteTableAssociation:MainRouteTableAssociation"
+_WITHOUT_ORDER: Final = {
+    "rulesSource": {"rulesSourceList": {"generatedRulesType": "ALLOWLIST", "targets": ["api.example.com"]}},
+    "statefulRuleOptions": {"ruleOrder": "DEFAULT_ACTION_ORDER"},
+}
+
+
+def _beside(**route: str) -> Resource:
+    """A route of the table of the gateway's subnets; a target without a hyphen is joined, another is an id."""
+    joins = {key: value for key, value in route.items() if value.isalpha()}
+    ids = {key: value for key, value in route.items() if key not in joins}
+    return Resource.example(_ROUTE, ids, "beside", routeTableId="app-t", **joins)
+
 
 NO_WAY_OUT = StackRule(
     name="vpc-disallow-internet-beside-models",
@@ -180,6 +210,19 @@ NO_WAY_OUT = StackRule(
             Resource.example(_ROUTE_TABLE, {"routes": [{"cidrBlock": "10.1.0.0/16"}]}),
         ),
         "a way out through a firewall that passes named hosts alone": (_endpoint(), *way_out()),
+        "a firewall that drops everything first": (_endpoint(), *way_out(statefulDefaultActions=["aws:drop_strict"])),
+        "a firewall that drops by what it reads, and tells": (
+            _endpoint(),
+            *way_out(statefulDefaultActions=["aws:alert_established", "aws:drop_established_app_layer"]),
+        ),
+        "a list of hosts that is still to be made": (
+            _endpoint(),
+            *altered(way_out(statefulRuleGroupReferences=[{"resourceArn": UNKNOWN}]), "hosts", arn=UNKNOWN),
+        ),
+        "a network over a private line, beside the way out": (
+            *(_endpoint(), *way_out(), Resource.example("aws:ec2/vpnGateway:VpnGateway", {}, "line")),
+            _beside(destinationCidrBlock="10.9.0.0/16", gatewayId="line"),
+        ),
     },
     breaks={
         "an internet gateway": (_endpoint(), Resource.example(INTERNET_GATEWAY, {})),
@@ -208,6 +251,83 @@ NO_WAY_OUT = StackRule(
             _endpoint(),
             *way_out(statelessDefaultActions=["aws:pass"]),
         ),
+        "a firewall that passes fragments": (_endpoint(), *way_out(statelessFragmentDefaultActions=["aws:pass"])),
+        "a firewall that also passes": (
+            _endpoint(),
+            *way_out(statelessDefaultActions=["aws:forward_to_sfe", "aws:pass"]),
+        ),
+        "a firewall that passes packets by rules without state": (
+            _endpoint(),
+            *way_out(statelessRuleGroupReferences=[{"resourceArn": "arn:packets"}]),
+        ),
+        "a list of hosts whose verdict is overridden": (
+            _endpoint(),
+            *way_out(statefulRuleGroupReferences=[{"resourceArn": "arn:hosts", "override": {"action": "x"}}]),
+        ),
+        "a reference to a group that nobody sees": (
+            _endpoint(),
+            *way_out(statefulRuleGroupReferences=[{"resourceArn": "arn:other"}]),
+        ),
+        "a group beside its list of hosts that nobody sees": (
+            _endpoint(),
+            *way_out(statefulRuleGroupReferences=[{"resourceArn": "arn:hosts"}, {"resourceArn": "arn:hosts"}]),
+        ),
+        "rules of one's own writing": (_endpoint(), *altered(way_out(), "hosts", rules="pass tcp any any")),
+        "a list of hosts without order": (
+            _endpoint(),
+            *altered(way_out(), "hosts", ruleGroup=_WITHOUT_ORDER),
+        ),
+        "a list without hosts": (_endpoint(), *way_out({"targets": []})),
+        "a host, and a whole top-level domain": (_endpoint(), *way_out({"targets": ["api.example.com", ".com"]})),
+        "a gateway of ours without a firewall": (
+            *(_endpoint(vpc="vpc"), Resource.example(VPC, {}, "vpc")),
+            Resource.example(INTERNET_GATEWAY, {}, "internet", vpcId="vpc"),
+        ),
+        "a gateway of another VPC": (
+            *(_endpoint(), *way_out(), Resource.example(VPC, {}, "other")),
+            Resource.example(INTERNET_GATEWAY, {}, "x", vpcId="other"),
+        ),
+        "an egress-only gateway": (
+            _endpoint(),
+            Resource.example("aws:ec2/egressOnlyInternetGateway:EgressOnlyInternetGateway", {}),
+        ),
+        "the NAT gateway's address at an instance": (_endpoint(), *altered(way_out(), "address", instance="i-1")),
+        "the NAT gateway's address at an interface": (
+            _endpoint(),
+            *altered(way_out(), "address", networkInterface="eni-1"),
+        ),
+        "IPv6 beside IPv4": (
+            *(_endpoint(), *way_out()),
+            _beside(
+                destinationCidrBlock="0.0.0.0/0", destinationIpv6CidrBlock="2001:db8::/32", vpcEndpointId="firewall"
+            ),
+        ),
+        "everything by IPv6": (_endpoint(), _beside(destinationIpv6CidrBlock="::/0")),
+        "a network behind the internet gateway": (
+            _endpoint(),
+            *way_out(),
+            _beside(destinationCidrBlock="203.0.113.0/24", gatewayId="internet"),
+        ),
+        "a network behind a gateway known by its id": (
+            _endpoint(),
+            _beside(destinationCidrBlock="203.0.113.0/24", gatewayId="igw-1"),
+        ),
+        "a network behind an egress-only gateway": (
+            _endpoint(),
+            _beside(destinationIpv6CidrBlock="2001:db8::/32", egressOnlyGatewayId="eigw-1"),
+        ),
+        "the way out as the main way": (
+            *(_endpoint(), *way_out()),
+            Resource.example(_MAIN_TABLE, {}, "x", routeTableId="nat-t", vpcId="vpc"),
+        ),
+        "a default route in the default table": (
+            _endpoint(),
+            Resource.example(_DEFAULT_TABLE, {"routes": [{"cidrBlock": "0.0.0.0/0"}]}),
+        ),
+        "a gateway in a table": (
+            _endpoint(),
+            Resource.example(_ROUTE_TABLE, {"routes": [{"cidrBlock": "203.0.113.0/24", "gatewayId": "igw-1"}]}),
+        ),
         "a firewall without order": (
             _endpoint(),
             *way_out(statefulEngineOptions={"ruleOrder": "DEFAULT_ACTION_ORDER"}),
@@ -227,6 +347,10 @@ NO_WAY_OUT = StackRule(
     },
     neighbours={
         "an internet gateway where no model is": (Resource.example(INTERNET_GATEWAY, {}),),
+        "an endpoint to something else beside a default route": (
+            _endpoint(serviceName="com.amazonaws.eu-west-1.s3"),
+            Resource.example(_ROUTE, {"destinationCidrBlock": "0.0.0.0/0"}),
+        ),
         "an endpoint to something else beside a way out": (
             _endpoint(serviceName="com.amazonaws.eu-west-1.s3"),
             Resource.example(NAT_GATEWAY, {}),
@@ -329,6 +453,10 @@ DNS_FIREWALL = StackRule(
             _EVERY_NAME,
             _failing("DISABLED"),
         ),
+        "every name among others": (
+            *(*_GUARDED, _ASSOCIATION, _firewall()),
+            Resource.example(DOMAIN_LIST, {"domains": ["example.com", "*"]}, "every-name"),
+        ),
         "closed on failure is AWS's default": (*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME),
         "a VPC of another owner, guarded from here": (*_ADOPTED, _associated("vpc-1"), _firewall()),
     },
@@ -351,6 +479,12 @@ DNS_FIREWALL = StackRule(
         "no firewall": _GUARDED,
         "not associated": (*_GUARDED, _firewall(), _EVERY_NAME),
         "only an alert": (*_GUARDED, _ASSOCIATION, _firewall("ALERT"), _EVERY_NAME),
+        "a list without names": (
+            *_GUARDED,
+            _ASSOCIATION,
+            _firewall(),
+            Resource.example(DOMAIN_LIST, {"domains": []}, "every-name"),
+        ),
         "a list of some names": (
             *_GUARDED,
             _ASSOCIATION,
