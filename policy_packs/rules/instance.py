@@ -224,8 +224,8 @@ _CREDENTIAL: Final = (
     r"\b(A3T[A-Z0-9]|AKIA|ASIA)[A-Z0-9]{16}\b"  # an access key
     r"|-----BEGIN ([A-Z]+ )*PRIVATE KEY-----"
     r"|\b(gh[pousr]_|github_pat_|glpat-|xox[abp]-|sk-|hf_)[A-Za-z0-9_-]{20}"  # tokens that tell their kind
-    # A name of a secret and a literal behind it; $NAME, $(command) and {{reference}} fetch it elsewhere.
-    r"|(?i:(secret_?(access_?)?key|secret|password|passwd|token|api_?key)[\"']?\s*[=:]\s*[\"']?)[^\s\"'$`{<(]{8}"
+    # A name of a secret and a literal behind it; $NAME, $(command), {{reference}}, a path and an ARN fetch it.
+    r"|(?i:(secret_?(access_?)?key|secret|password|passwd|token|api_?key)[\"']?\s*[=:]\s*[\"']?)(?!/|arn:)[^\s\"'$`{<(]{8}"
     r")(?is:.*)"
 )
 
@@ -290,6 +290,12 @@ NO_SECRET_IN_USER_DATA = Rule(
     neighbours={
         "no user data": Resource.example(INSTANCE, {}),
         "the name of a secret": _started_with("aws secretsmanager get-secret-value --secret-id app\n"),
+        "where a secret is": _started_with("SECRET=arn:aws:secretsmanager:eu-central-1:111122223333:secret:app\n"),
+        "a file with a secret": _started_with("export DB_PASSWORD_FILE=/run/secrets/db TOKEN=/run/secrets/token\n"),
+        "the token of the instance's own metadata": _started_with(
+            'TOKEN=$(curl -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 21600" http://169.254.169.254/latest/api/token)'
+        ),
+        "a task by name": _started_with("systemctl start task-0123456789-abcdefghij.service\n"),
         "a long word": _started_with("echo SHAKIAEXAMPLE0EXAMPLE0EXAMPLE0\n"),
     },
 )
