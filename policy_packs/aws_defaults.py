@@ -138,6 +138,10 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
         "metadataOptions.httpEndpoint": "enabled",
         "metadataOptions.httpTokens": "optional",
     },
+    "aws:ec2/spotInstanceRequest:SpotInstanceRequest": {
+        "metadataOptions.httpEndpoint": "enabled",
+        "metadataOptions.httpTokens": "optional",
+    },
     "aws:ec2/launchConfiguration:LaunchConfiguration": {
         "metadataOptions.httpEndpoint": "enabled",
         "metadataOptions.httpTokens": "optional",
@@ -197,6 +201,11 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
         "networkConfiguration.assignPublicIp": False,
         "platformVersion": "LATEST",
     },
+    "aws:ecs/taskSet:TaskSet": {
+        "launchType": "EC2",
+        "networkConfiguration.assignPublicIp": False,
+        "platformVersion": "LATEST",
+    },
     "aws:ecs/cluster:Cluster": {"configuration.executeCommandConfiguration.logging": "DEFAULT"},
     # ECR CreateRepository; the type of an encryption left out is AES256, which names no key of ours.
     "aws:ecr/repository:Repository": {
@@ -204,6 +213,14 @@ DEFAULTS: Final[Mapping[str, Mapping[str, object]]] = {
         "imageTagMutability": "MUTABLE",
     },
     "aws:ecr/repositoryCreationTemplate:RepositoryCreationTemplate": {"imageTagMutability": "MUTABLE"},
+    # API Gateway CreateRoute, CreateStage, MethodSetting; WAFV2 OverrideAction of a joined group.
+    "aws:apigateway/methodSettings:MethodSettings": {
+        "settings.dataTraceEnabled": False,
+        "settings.loggingLevel": "OFF",
+        "settings.metricsEnabled": False,
+    },
+    "aws:apigatewayv2/route:Route": {"authorizationType": "NONE"},
+    "aws:wafv2/webAclRuleGroupAssociation:WebAclRuleGroupAssociation": {"overrideAction": "none"},
 }
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, forbid
-from policy_packs.rules.instance import INSTANCE, public_addresses
+from policy_packs.rules.instance import INSTANCE, SPOT_INSTANCE, public_addresses
 from policy_packs.rules.launch_template import TEMPLATE
 from policy_packs.rules.subnet import DEFAULT_SUBNET, SUBNET
 from policy_packs.tristate import Truth, all_of, any_of
@@ -29,7 +29,7 @@ VPC: Final = "aws:ec2/vpc:Vpc"
 # Families of instance types: NVIDIA and AMD GPUs, Gaudi, Trainium, Inferentia.
 _ACCELERATED: Final = r"(p|g|gr|dl|trn|inf)[0-9][^.]*\.[^.]+"
 _IMAGE_WITH_DRIVER: Final = r".*(GPU|NVIDIA|NEURON).*"
-_HOLDERS: Final = (NODE_GROUP, SCALING_GROUP, INSTANCE, TEMPLATE)
+_HOLDERS: Final = (NODE_GROUP, SCALING_GROUP, INSTANCE, SPOT_INSTANCE, TEMPLATE)
 _PLACES: Final = ("subnetIds", "subnetId", "vpcZoneIdentifiers", "networkInterfaces")
 _TEMPLATE_KEYS: Final = ("launchTemplate", "mixedInstancesPolicy")
 
@@ -215,6 +215,10 @@ NO_PUBLIC_SUBNET = StackRule(
         "an instance": (
             _PUBLIC,
             Resource.example(INSTANCE, {"instanceType": "p5.48xlarge"}, subnetId="subnet"),
+        ),
+        "a spot instance": (
+            _PUBLIC,
+            Resource.example(SPOT_INSTANCE, {"instanceType": "g6e.xlarge"}, subnetId="subnet"),
         ),
         "an instance that asks for an address": (
             Resource.example(INSTANCE, {"instanceType": "trn2.48xlarge", "associatePublicIpAddress": True}),

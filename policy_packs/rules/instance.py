@@ -18,6 +18,7 @@ from policy_packs.view import View
 
 INSTANCE: Final = "aws:ec2/instance:Instance"
 LAUNCH_CONFIGURATION: Final = "aws:ec2/launchConfiguration:LaunchConfiguration"
+SPOT_INSTANCE: Final = "aws:ec2/spotInstanceRequest:SpotInstanceRequest"
 _FROM_TEMPLATE: Final = {"launchTemplate": {"id": "lt-0123456789abcdef0"}}
 
 
@@ -54,7 +55,7 @@ VOLUMES_ENCRYPTED = Rule(
     ),
     remediation="Set encrypted=True in root_block_device and in every one of ebs_block_devices.",
     checkov=("CKV_AWS_8",),
-    resource_types=(INSTANCE, LAUNCH_CONFIGURATION),
+    resource_types=(INSTANCE, SPOT_INSTANCE, LAUNCH_CONFIGURATION),
     check=_volumes_encrypted,
     obeys={
         "an encrypted root": _volumes({"encrypted": True}),
@@ -63,6 +64,7 @@ VOLUMES_ENCRYPTED = Rule(
     },
     breaks={
         "no root named": Resource.example(INSTANCE, {}),
+        "a spot instance, too": Resource.example(SPOT_INSTANCE, {}),
         "a launch configuration, too": Resource.example(LAUNCH_CONFIGURATION, {}),
         "left out, and AWS's default is plain": _volumes({"volumeSize": 8.0}),
         "turned off": _volumes({"encrypted": False}),
@@ -108,7 +110,7 @@ IMDSV2 = Rule(
     ),
     remediation="Set http_tokens required in metadata_options.",
     checkov=("CKV_AWS_79",),
-    resource_types=(INSTANCE, LAUNCH_CONFIGURATION),
+    resource_types=(INSTANCE, SPOT_INSTANCE, LAUNCH_CONFIGURATION),
     check=_imdsv2,
     obeys={
         "tokens": _metadata(httpTokens="required"),
@@ -117,6 +119,7 @@ IMDSV2 = Rule(
     },
     breaks={
         "left out, and AWS's default is optional": Resource.example(INSTANCE, {}),
+        "a spot instance, too": Resource.example(SPOT_INSTANCE, {}),
         "a launch configuration, too": Resource.example(LAUNCH_CONFIGURATION, {}),
         "optional": _metadata(httpTokens="optional", httpEndpoint="enabled"),
         "optional instead of the template's": Resource.example(
@@ -159,7 +162,7 @@ NO_PUBLIC_IP = Rule(
     ),
     remediation="Set associate_public_ip_address=False; reach the instance by a load balancer or Session Manager.",
     checkov=("CKV_AWS_88",),
-    resource_types=(INSTANCE, LAUNCH_CONFIGURATION, TEMPLATE),
+    resource_types=(INSTANCE, SPOT_INSTANCE, LAUNCH_CONFIGURATION, TEMPLATE),
     check=_not_public,
     obeys={
         "turned off": Resource.example(INSTANCE, {"associatePublicIpAddress": False}),
@@ -167,6 +170,7 @@ NO_PUBLIC_IP = Rule(
     },
     breaks={
         "an instance": Resource.example(INSTANCE, {"associatePublicIpAddress": True}),
+        "a spot instance": Resource.example(SPOT_INSTANCE, {"associatePublicIpAddress": True}),
         "a launch configuration": Resource.example(LAUNCH_CONFIGURATION, {"associatePublicIpAddress": True}),
         "a template, as the provider writes it": _interfaces("true"),
         "the second interface of a template": _interfaces("false", True),
@@ -200,7 +204,7 @@ INSTANCE_PROFILE = Rule(
     ),
     remediation="Set iam_instance_profile.",
     checkov=("CKV2_AWS_41",),
-    resource_types=(INSTANCE,),
+    resource_types=(INSTANCE, SPOT_INSTANCE),
     check=_has_role,
     obeys={
         "a profile": Resource.example(INSTANCE, {"iamInstanceProfile": "runner"}),
@@ -208,6 +212,7 @@ INSTANCE_PROFILE = Rule(
     },
     breaks={
         "none": Resource.example(INSTANCE, {}),
+        "a spot instance without": Resource.example(SPOT_INSTANCE, {}),
         "an empty name": Resource.example(INSTANCE, {"iamInstanceProfile": ""}),
         "a key pair is none": Resource.example(INSTANCE, {"keyName": "runner"}),
     },
@@ -269,7 +274,7 @@ NO_SECRET_IN_USER_DATA = Rule(
     ),
     remediation="Give the instance a role and let it read the secret from Secrets Manager when it starts.",
     checkov=("CKV_AWS_46",),
-    resource_types=(INSTANCE, LAUNCH_CONFIGURATION, TEMPLATE),
+    resource_types=(INSTANCE, SPOT_INSTANCE, LAUNCH_CONFIGURATION, TEMPLATE),
     check=_no_secret,
     obeys={
         "a script": _started_with("#!/bin/sh\nsystemctl start app\n"),
@@ -285,6 +290,7 @@ NO_SECRET_IN_USER_DATA = Rule(
         "a password in quotes": _started_with('{"password": "correct-horse"}'),
         "an access key in base64": _started_with(_in_base64(f"key {_ACCESS_KEY}"), "userDataBase64"),
         "an access key in a template": _started_with(_in_base64(f"key {_ACCESS_KEY}"), type_=TEMPLATE),
+        "a spot instance": _started_with(f"key {_ACCESS_KEY}", type_=SPOT_INSTANCE),
         "a launch configuration": _started_with(f"key {_ACCESS_KEY}", type_=LAUNCH_CONFIGURATION),
     },
     neighbours={
