@@ -20,7 +20,7 @@ class EngineError(Exception):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a policy pack said. `level` is advisory, mandatory, or unknown (the rule could not be judged)."""
+    """What a policy pack said. `level` is advisory, mandatory, unknown (it could not be judged) or exempted."""
 
     pack: str
     policy: str

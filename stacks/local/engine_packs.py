@@ -41,6 +41,7 @@ _LEVELS = {
     analyzer_pb2.REMEDIATE: "mandatory",
 }
 _UNJUDGED = "can't run policy"  # how pulumi-policy begins its note on a rule that met an unknown value
+_EXEMPTED = "exempted until "  # how a rule begins the reason why a fault does not count
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,9 @@ class Packs:
                     message=diagnostic.message,
                 )
             )
+        for one in response.not_applicable:
+            if one.reason.startswith(_EXEMPTED):
+                self.findings.append(Finding(pack, one.policy_name, "exempted", urn, one.reason))
 
 
 def _public(properties: Mapping[str, Json]) -> dict[str, Json]:

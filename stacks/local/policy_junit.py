@@ -49,6 +49,8 @@ def _case(run: Run, rule: str) -> ElementTree.Element:
         _add(case, "error", run.error)
     elif waiting:
         _add_waiting(case, waiting, is_error=run.is_unjudged)
+    elif exempted := [fault for fault in run.exempted if fault.rule == rule]:
+        _add(case, "skipped", "exempted", _lines(exempted))
     elif rule not in run.applied:
         _add(case, "skipped", "not applicable: nothing here is its subject")
     return case

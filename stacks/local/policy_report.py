@@ -135,6 +135,7 @@ def _print(runs: Sequence[Run], console: Console) -> None:
             console.print(f"[red]not judged[/] {escape(_title(run))}: {escape(run.error)}", highlight=False)
     _print_faults("violation", _distinct(runs, "violations"), console)
     _print_faults("not judged", _distinct([run for run in runs if run.is_unjudged], "waiting"), console)
+    _print_exempted(_distinct(runs, "exempted"), console)
     _print_waiting([run for run in runs if run.waiting and not run.is_unjudged], console)
     console.print(_summary(runs), highlight=False)
 
@@ -148,6 +149,13 @@ def _print_faults(kind: str, faults: Mapping[Fault, Sequence[Run]], console: Con
         for fault, shown_by in faults.items():
             if fault.rule == name:
                 console.print(f"  {escape(_place(fault))} [dim]({escape(_where(shown_by))})[/]", highlight=False)
+
+
+def _print_exempted(faults: Mapping[Fault, Sequence[Run]], console: Console) -> None:
+    """What somebody answers for: which rule, until when, why and for what."""
+    for fault, shown_by in faults.items():
+        where = escape(_where(shown_by))
+        console.print(f"[cyan]exempted[/] {fault.rule}: {escape(fault.message)} [dim]({where})[/]", highlight=False)
 
 
 def _print_waiting(runs: Sequence[Run], console: Console) -> None:
@@ -175,13 +183,17 @@ def _table(runs: Sequence[Run]) -> Table:
     table = Table(title="Policy packs over every program", title_justify="left", box=SIMPLE_HEAD)
     for heading in ("program", "environment", "mode"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("resources", "rules", "violations", "waiting"):
+    for heading in ("resources", "rules", "violations", "exempted", "waiting"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("result", no_wrap=True)
     for run in runs:
-        figures = (run.resources, f"{len(run.applied)}/{len(RULES)}", len(run.violations), len(run.waiting))
+        figures = (run.resources, f"{len(run.applied)}/{len(RULES)}", *_counts(run))
         table.add_row(escape(run.target.label), escape(run.target.stack), run.mode, *map(str, figures), _result(run))
     return table
+
+
+def _counts(run: Run) -> tuple[int, int, int]:
+    return len(run.violations), len(run.exempted), len(run.waiting)
 
 
 def _result(run: Run) -> str:
@@ -241,6 +253,7 @@ def _plain(run: Run) -> Mapping[str, Any]:
         "rules_applied": sorted(run.applied),
         "violations": [_plain_fault(fault) for fault in run.violations],
         "waiting": [_plain_fault(fault) for fault in run.waiting],
+        "exempted": [_plain_fault(fault) for fault in run.exempted],
         "error": run.error,
     }
 

@@ -66,6 +66,7 @@ class Run:
     applied: frozenset[str] = frozenset()
     violations: tuple[Fault, ...] = ()
     waiting: tuple[Fault, ...] = ()
+    exempted: tuple[Fault, ...] = ()
     error: str = ""
     may_wait: bool = True
 
@@ -122,14 +123,18 @@ class Judge:
 def judged_run(target: Target, mode: Mode, deployment: engine.Deployment) -> Run:
     """What the packs found in one graph."""
     sources = {one.urn: one.source for one in deployment.resources}
-    faults = [(finding.level, _fault(finding, sources)) for finding in deployment.findings]
+    faults: dict[str, set[Fault]] = {}
+    for finding in deployment.findings:
+        faults.setdefault(finding.level, set()).add(_fault(finding, sources))
+    waiting = [fault for level, found in faults.items() if level not in ("mandatory", "exempted") for fault in found]
     return Run(
         target,
         mode,
         resources=len(deployment.resources),
         applied=frozenset(applied_rules(deployment.resources)),
-        violations=tuple(sorted({fault for level, fault in faults if level == "mandatory"})),
-        waiting=tuple(sorted({fault for level, fault in faults if level != "mandatory"})),
+        violations=tuple(sorted(faults.get("mandatory", ()))),
+        waiting=tuple(sorted(waiting)),
+        exempted=tuple(sorted(faults.get("exempted", ()))),
     )
 
 

@@ -43,6 +43,9 @@ def _rule(rule: AnyRule) -> Json:
 def _results(run: Run) -> Iterator[Json]:
     for fault in run.violations:
         yield {"ruleId": fault.rule, "level": "error", **_place(run, fault)}
+    for fault in run.exempted:
+        suppression = {"kind": "external", "status": "accepted", "justification": fault.message}
+        yield {"ruleId": fault.rule, "level": "error", "suppressions": [suppression], **_place(run, fault)}
     for fault in run.waiting if run.is_unjudged else ():
         yield {"ruleId": fault.rule, "kind": "open", "level": "none", **_place(run, fault)}
 

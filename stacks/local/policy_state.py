@@ -111,7 +111,7 @@ def _without_secrets(run: Run, secrets: frozenset[str]) -> Run:
     def concealed(kind: str) -> Any:
         return tuple(replace(one, message=_concealed(one.message, secrets)) for one in getattr(run, kind))
 
-    return replace(run, violations=concealed("violations"), waiting=concealed("waiting"))
+    return replace(run, **{kind: concealed(kind) for kind in ("violations", "waiting", "exempted")})
 
 
 def _concealed(message: str, secrets: frozenset[str]) -> str:
