@@ -17,6 +17,7 @@ from policy_packs.view import MISSING, View, plain
 
 TASK_DEFINITION: Final = "aws:ecs/taskDefinition:TaskDefinition"
 SERVICE: Final = "aws:ecs/service:Service"
+TASK_SET: Final = "aws:ecs/taskSet:TaskSet"
 CLUSTER: Final = "aws:ecs/cluster:Cluster"
 _ROOT: Final = r"(root|0+)(:.*)?"
 
@@ -88,7 +89,7 @@ HARDENED_CONTAINERS = Rule(
         "no JSON": Resource.example(TASK_DEFINITION, {"containerDefinitions": "["}),
     },
     neighbours={
-        "a set of tasks names a definition": Resource.example("aws:ecs/taskSet:TaskSet", {"taskDefinition": "gateway"}),
+        "a set of tasks names a definition": Resource.example(TASK_SET, {"taskDefinition": "gateway"}),
     },
 )
 
@@ -239,15 +240,17 @@ NO_PUBLIC_ADDRESS = Rule(
     ),
     remediation="Leave assign_public_ip out of network_configuration, or set it to False.",
     checkov=("CKV_AWS_333",),
-    resource_types=(SERVICE,),
+    resource_types=(SERVICE, TASK_SET),
     check=_no_public_address,
     obeys={
         "said so": _service(networkConfiguration={"assignPublicIp": False}),
+        "a set of its tasks": Resource.example(TASK_SET, {"networkConfiguration": {"subnets": ["subnet-0a1"]}}),
         "left out: the provider asks for none": _service(networkConfiguration={"subnets": ["subnet-0a1"]}),
     },
     breaks={
         "public": _service(networkConfiguration={"assignPublicIp": True}),
         "neither yes nor no": _service(networkConfiguration={"assignPublicIp": "ENABLED"}),
+        "a set of its tasks": Resource.example(TASK_SET, {"networkConfiguration": {"assignPublicIp": True}}),
     },
     neighbours={"a service on the network of its hosts": _service(launchType="EC2")},
 )
@@ -274,7 +277,7 @@ CURRENT_PLATFORM = Rule(
     remediation="Leave platform_version out, or name one of the setting platform_versions.",
     settings={"platform_versions": ("LATEST", "1.4.0")},
     checkov=("CKV_AWS_332",),
-    resource_types=(SERVICE,),
+    resource_types=(SERVICE, TASK_SET),
     check=_current_platform,
     obeys={
         "whichever is the latest": _service(launchType="FARGATE", platformVersion="LATEST"),
@@ -286,6 +289,7 @@ CURRENT_PLATFORM = Rule(
     },
     breaks={
         "an old one": _service(launchType="FARGATE", platformVersion="1.3.0"),
+        "a set of its tasks": Resource.example(TASK_SET, {"launchType": "FARGATE", "platformVersion": "1.3.0"}),
         "an old one on spare capacity": _service(
             capacityProviderStrategies=[{"capacityProvider": "FARGATE_SPOT"}], platformVersion="1.3.0"
         ),

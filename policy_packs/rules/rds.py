@@ -7,7 +7,7 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Unclear, demand, forbid
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -16,6 +16,10 @@ CLUSTER_INSTANCE: Final = "aws:rds/clusterInstance:ClusterInstance"
 INSTANCE: Final = "aws:rds/instance:Instance"
 CLUSTER_PARAMETERS: Final = "aws:rds/clusterParameterGroup:ClusterParameterGroup"
 INSTANCE_PARAMETERS: Final = "aws:rds/parameterGroup:ParameterGroup"
+SNAPSHOT: Final = "aws:rds/snapshot:Snapshot"
+SNAPSHOT_COPY: Final = "aws:rds/snapshotCopy:SnapshotCopy"
+CLUSTER_SNAPSHOT: Final = "aws:rds/clusterSnapshot:ClusterSnapshot"
+CLUSTER_SNAPSHOT_COPY: Final = "aws:rds/clusterSnapshotCopy:ClusterSnapshotCopy"
 
 
 def _encrypted(database: Resource) -> Iterator[Outcome]:
@@ -271,7 +275,7 @@ TAGGED_SNAPSHOTS = Rule(
     severity=Severity.LOW,
     controls=Controls(soc2=("C1.1",), iso27001_2022=("A.5.9", "A.5.13"), nist_800_53_r5=("CM-8", "AC-16")),
     remediation="Set copy_tags_to_snapshot=True.",
-    checkov=("CKV_AWS_313",),
+    checkov=("CKV_AWS_313", "CKV2_AWS_60"),
     resource_types=(CLUSTER, INSTANCE),
     check=_copies_tags,
     obeys={
@@ -459,7 +463,7 @@ STATEMENT_LOG = StackRule(
         atlas=("AML.M0024",),
     ),
     remediation="Set log_statement to ddl in the parameter group. Not all: statements may carry prompts.",
-    checkov=("CKV2_AWS_27",),
+    checkov=("CKV2_AWS_27", "CKV2_AWS_30"),
     check=_statements_logged,
     obeys={
         "joined by dependency": (_postgresql(), _parameters("ddl")),
@@ -489,4 +493,108 @@ STATEMENT_LOG = StackRule(
         "MySQL has other parameters": (Resource.example(CLUSTER, {"engine": "aurora-mysql"}),),
         "no database at all": (_parameters("none"),),
     },
+)
+
+# The parameter by which a family of engines refuses plain connections, and the versions that do so by default.
+_TLS_PARAMETER: Final = {
+    r"(aurora-)?postgres(ql)?\d+|sqlserver-.*": "rds.force_ssl",
+    r"(aurora-)?mysql\d.*|mariadb\d.*": "require_secure_transport",
+}
+_TLS_BY_DEFAULT: Final = r"postgres(1[5-9]|[2-9]\d)|aurora-postgresql(1[7-9]|[2-9]\d)"
+
+
+def _refuses_plain(group: Resource) -> Iterator[Outcome]:
+    family, listed = group.at("family"), group.at("parameters")
+    if family.is_unknown:
+        yield Unclear(family.path)
+        return
+    names = [name for families, name in _TLS_PARAMETER.items() if family.matches(families) is Truth.YES]
+    if not names:
+        yield NotApplicable("TLS of this engine is no parameter")
+        return
+    stated = [one for one in listed.items() if one.at("name").equals(*names) is not Truth.NO]
+    by_default = all_of(family.matches(_TLS_BY_DEFAULT), Truth.of(not stated))
+    truth = any_of(by_default, *(_is_on(one, names) for one in stated))
+    yield from demand(truth, "connections without TLS are accepted", listed)
+
+
+def _is_on(parameter: View, names: list[str]) -> Truth:
+    return all_of(parameter.at("name").equals(*names), parameter.at("value").matches(r"(?i)1|on|true"))
+
+
+def _group(family: str, name: str = "", value: str = "", type_: str = INSTANCE_PARAMETERS) -> Resource:
+    listed = [{"name": "log_connections", "value": "1"}, *([{"name": name, "value": value}] if name else [])]
+    return Resource.example(type_, {"family": family, "parameters": listed})
+
+
+TLS_ONLY = Rule(
+    name="rds-parameter-group-require-tls",
+    description="A database that follows parameters of ours accepts no connection without TLS.",
+    severity=Severity.HIGH,
+    controls=Controls(
+        soc2=("CC6.7",),
+        iso27001_2022=("A.8.20", "A.8.24"),
+        nist_800_53_r5=("SC-8", "SC-8(1)"),
+        owasp_llm=("LLM02:2026", "LLM09:2026"),
+    ),
+    remediation="Set rds.force_ssl to 1; for MySQL and MariaDB require_secure_transport to ON.",
+    checkov=("CKV2_AWS_69",),
+    resource_types=(CLUSTER_PARAMETERS, INSTANCE_PARAMETERS),
+    check=_refuses_plain,
+    obeys={
+        "Aurora PostgreSQL": _group("aurora-postgresql16", "rds.force_ssl", "1", CLUSTER_PARAMETERS),
+        "MySQL": _group("mysql8.4", "require_secure_transport", "ON"),
+        "MariaDB, in other letters": _group("mariadb11.4", "require_secure_transport", "on"),
+        "SQL Server": _group("sqlserver-ee-16.0", "rds.force_ssl", "true"),
+        "PostgreSQL since 15: AWS's default": _group("postgres15"),
+        "Aurora PostgreSQL since 17": _group("aurora-postgresql17", type_=CLUSTER_PARAMETERS),
+    },
+    breaks={
+        "PostgreSQL before 15: AWS's default": _group("postgres14"),
+        "Aurora PostgreSQL before 17": _group("aurora-postgresql16", type_=CLUSTER_PARAMETERS),
+        "turned off": _group("postgres17", "rds.force_ssl", "0"),
+        "Aurora MySQL that says nothing": _group("aurora-mysql8.0", type_=CLUSTER_PARAMETERS),
+        "MySQL turned off": _group("mysql8.4", "require_secure_transport", "OFF"),
+        "the parameter of another engine": _group("mysql8.4", "rds.force_ssl", "1"),
+    },
+    neighbours={
+        "Oracle takes TLS as an option": _group("oracle-ee-19"),
+        "Db2 by a registry of its own": _group("db2-ae-11.5"),
+    },
+)
+
+
+def _not_shared_with_all(snapshot: Resource) -> Iterator[Outcome]:
+    accounts = snapshot.at("sharedAccounts")
+    yield from forbid(accounts.any(lambda one: one.equals("all")), "every AWS account can restore it", accounts)
+
+
+def _snapshot(*accounts: object, type_: str = SNAPSHOT) -> Resource:
+    return Resource.example(type_, {"sharedAccounts": accounts})
+
+
+NO_PUBLIC_SNAPSHOT = Rule(
+    name="rds-snapshot-disallow-public",
+    description="A snapshot of a database is not given to every AWS account.",
+    severity=Severity.CRITICAL,
+    controls=Controls(
+        soc2=("CC6.1",),
+        iso27001_2022=("A.8.3", "A.8.12"),
+        nist_800_53_r5=("AC-3", "AC-4"),
+        owasp_llm=("LLM02:2026", "LLM09:2026"),
+        atlas=("AML.T0036",),
+    ),
+    remediation='Name accounts in shared_accounts, never "all".',
+    checkov=("CKV_AWS_302",),
+    resource_types=(SNAPSHOT, SNAPSHOT_COPY, CLUSTER_SNAPSHOT, CLUSTER_SNAPSHOT_COPY),
+    check=_not_shared_with_all,
+    obeys={"an account of ours": _snapshot("111122223333"), "nobody else": _snapshot()},
+    breaks={
+        "everybody": _snapshot("all"),
+        "everybody beside an account": _snapshot("111122223333", "all"),
+        "a copy": _snapshot("all", type_=SNAPSHOT_COPY),
+        "a cluster's": _snapshot("all", type_=CLUSTER_SNAPSHOT),
+        "a copy of a cluster's": _snapshot("all", type_=CLUSTER_SNAPSHOT_COPY),
+    },
+    neighbours={"left out: AWS's default is nobody": Resource.example(SNAPSHOT, {"dbInstanceIdentifier": "orders"})},
 )

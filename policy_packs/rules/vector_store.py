@@ -29,6 +29,8 @@ _GROUPS_AT: Final = {
     "aws:opensearch/domain:Domain": "vpcOptions.securityGroupIds",
     "aws:elasticsearch/domain:Domain": "vpcOptions.securityGroupIds",
     "aws:opensearch/serverlessVpcEndpoint:ServerlessVpcEndpoint": "securityGroupIds",
+    "aws:docdb/cluster:Cluster": "vpcSecurityGroupIds",
+    "aws:memorydb/cluster:Cluster": "securityGroupIds",
     "aws:elasticache/serverlessCache:ServerlessCache": "securityGroupIds",
     "aws:elasticache/replicationGroup:ReplicationGroup": "securityGroupIds",
 }
@@ -200,6 +202,8 @@ _OTHER_STORES = {
     "the endpoint of a collection": _stored(
         "aws:opensearch/serverlessVpcEndpoint:ServerlessVpcEndpoint", "securityGroupIds", [UNKNOWN]
     ),
+    "a database of documents": _stored("aws:docdb/cluster:Cluster", "vpcSecurityGroupIds", [UNKNOWN]),
+    "a database in memory": _stored("aws:memorydb/cluster:Cluster", "securityGroupIds", [UNKNOWN]),
     "a cache": _stored("aws:elasticache/serverlessCache:ServerlessCache", "securityGroupIds", [UNKNOWN]),
     "a group of caches": _stored("aws:elasticache/replicationGroup:ReplicationGroup", "securityGroupIds", [UNKNOWN]),
 }

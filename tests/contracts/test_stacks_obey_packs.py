@@ -115,6 +115,7 @@ def in_documents(resource_type: str, key: str, old: str, new: str) -> Change:
     return lambda graph: (changed(one) if one.type == resource_type else one for one in graph)
 
 
+NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 DEPLOYMENT, RBAC = "kubernetes:apps/v1:Deployment", "kubernetes:rbac.authorization.k8s.io/v1:"
 
 
@@ -134,6 +135,26 @@ AOSS_POLICY = "aws:opensearch/serverlessSecurityPolicy:ServerlessSecurityPolicy"
 S3, EC2, ECR, BEDROCK = "aws:s3/", "aws:ec2/", "aws:ecr/", "aws:bedrock/"
 FOR_EVERYBODY = '{"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}'
 MISTAKES: dict[str, tuple[str, Change]] = {
+    "a gateway by another name": (
+        "bedrock-invoke-require-gateway-role",
+        with_property("aws:iam/role:Role", "name", "llm-pipelines-prod-worker"),
+    ),
+    "models called from anywhere": (
+        "bedrock-invoke-require-own-network",
+        in_documents("aws:iam/rolePolicy:RolePolicy", "policy", "aws:SourceVpce", "aws:SourceIp"),
+    ),
+    "roles for a whole namespace": (
+        "iam-role-trust-require-one-service-account",
+        in_documents("aws:iam/role:Role", "assumeRolePolicy", "aws:RequestTag/kubernetes-service-account", "aws:x"),
+    ),
+    "nodes that read weights": (
+        "eks-node-role-disallow-model-access",
+        with_property(
+            "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
+            "policyArn",
+            "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
+        ),
+    ),
     "a bucket without public access block": (
         "s3-bucket-require-public-access-block",
         without(f"{S3}bucketPublicAccessBlock:BucketPublicAccessBlock"),
@@ -253,6 +274,18 @@ MISTAKES: dict[str, tuple[str, Change]] = {
     "targets asked at the root": (
         "lb-target-group-require-health-check",
         with_property("aws:lb/targetGroup:TargetGroup", "healthCheck", None),
+    ),
+    "a public load balancer before nothing": (
+        "waf-require-web-acl-before-public-endpoints",
+        with_property("aws:lb/loadBalancer:LoadBalancer", "internal", False),
+    ),
+    "a public way to models without a limit": (
+        "llm-endpoint-require-rate-limit",
+        with_property("aws:lb/loadBalancer:LoadBalancer", "internal", False),
+    ),
+    "any number of accelerators": (
+        "llm-accelerated-instances-require-cap",
+        with_property("aws:eks/nodeGroup:NodeGroup", "scalingConfig.maxSize", 100),
     ),
     "an open port": (
         "ec2-security-group-disallow-open-cidr",
@@ -518,6 +551,18 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         "vector-store-require-retrieval-tier",
         with_property("aws:ec2/securityGroup:SecurityGroup", "tags", {"tier": "model"}),
     ),
+    "a database that speaks in clear": (
+        "rds-parameter-group-require-tls",
+        with_property(
+            "aws:rds/clusterParameterGroup:ClusterParameterGroup",
+            "parameters",
+            [{"name": "rds.force_ssl", "value": "0"}],
+        ),
+    ),
+    "a snapshot for everybody": (
+        "rds-snapshot-disallow-public",
+        with_resource("aws:rds/snapshot:Snapshot", sharedAccounts=["all"]),
+    ),
     "a cache under AWS's key": (
         "elasticache-cache-require-encryption",
         with_property("aws:elasticache/serverlessCache:ServerlessCache", "kmsKeyId", None),
@@ -626,10 +671,7 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         "kubernetes-binding-disallow-built-in-administrators",
         with_property(f"{RBAC}ClusterRoleBinding", "roleRef.name", "cluster-admin"),
     ),
-    "pods without walls": (
-        "kubernetes-pod-require-network-policy",
-        without("kubernetes:networking.k8s.io/v1:NetworkPolicy"),
-    ),
+    "pods without walls": ("kubernetes-pod-require-network-policy", without(NETWORK_POLICY)),
     "metadata two hops away": (
         "ec2-launch-template-require-imdsv2",
         with_property(f"{EC2}launchTemplate:LaunchTemplate", "metadataOptions.httpPutResponseHopLimit", 2),
@@ -709,6 +751,34 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         with_property(f"{EC2}vpcEndpoint:VpcEndpoint", "policy", None),
     ),
     "a way out": ("vpc-disallow-internet-beside-models", with_resource(f"{EC2}natGateway:NatGateway")),
+    "a model that calls anybody": (
+        "kubernetes-model-disallow-internet",
+        with_property(NETWORK_POLICY, "spec.egress", [{"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}]}]),
+    ),
+    "a model that anybody calls": (
+        "kubernetes-model-require-named-callers",
+        with_property("kubernetes:core/v1:Service", "spec.type", "LoadBalancer"),
+    ),
+    "models without a share of GPUs": (
+        "kubernetes-model-require-device-quota",
+        with_property("kubernetes:core/v1:ResourceQuota", "spec.hard", {"pods": "64"}),
+    ),
+    "a public model server": (
+        "kubernetes-model-require-image-from-own-registry",
+        with_container(image=f"docker.io/vllm/vllm-openai@sha256:{'0' * 64}"),
+    ),
+    "weights of a branch": (
+        "kubernetes-vllm-require-pinned-model",
+        with_container(image="vllm", args=["serve", "organization/model"]),
+    ),
+    "pickled weights": (
+        "kubernetes-vllm-require-safe-loader",
+        with_container(image="vllm", args=["serve", "/weights", "--load-format=pt"]),
+    ),
+    "questions of any length": (
+        "kubernetes-vllm-require-bounds",
+        with_container(image="vllm", args=["serve", "/weights"]),
+    ),
     "a DNS firewall that only alerts": (
         "dns-firewall-require-block-and-fail-closed",
         with_property("aws:route53/resolverFirewallRule:ResolverFirewallRule", "action", "ALERT"),
@@ -742,6 +812,15 @@ MISTAKES: dict[str, tuple[str, Change]] = {
         with_property(f"{EC2}vpcEndpoint:VpcEndpoint", "privateDnsEnabled", False),
     ),
     "a command that nobody sees inside": ("stack-disallow-opaque-resources", with_resource("command:local:Command")),
+    "prompts kept for ever": (
+        "bedrock-log-require-end",
+        without(f"{S3}bucketLifecycleConfiguration:BucketLifecycleConfiguration"),
+    ),
+    "readers nobody hears of": ("bedrock-log-bucket-require-access-log", without(f"{S3}bucketLogging:BucketLogging")),
+    "a gateway that reads the log of calls": (
+        "bedrock-caller-disallow-logs",
+        in_documents("aws:iam/rolePolicy:RolePolicy", "policy", "s3:PutObject", "s3:DeleteObjectVersion"),
+    ),
     "a log archive that can be emptied": (
         "s3-log-archive-require-object-lock",
         without(f"{S3}bucketObjectLockConfiguration:BucketObjectLockConfiguration"),

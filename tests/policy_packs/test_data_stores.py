@@ -53,6 +53,16 @@ WAITS: dict[str, tuple[AnyRule, Any]] = {
         rds.STATEMENT_LOG,
         (Resource.example(CLUSTER, {"engine": "aurora-postgresql", "dbClusterParameterGroupName": "elsewhere"}),),
     ),
+    "parameters of an engine that is not known": (
+        rds.TLS_ONLY,
+        Resource.example(rds.INSTANCE_PARAMETERS, {"family": UNKNOWN, "parameters": []}),
+    ),
+    "a parameter whose name is not known": (
+        rds.TLS_ONLY,
+        Resource.example(
+            rds.INSTANCE_PARAMETERS, {"family": "postgres14", "parameters": [{"name": UNKNOWN, "value": "1"}]}
+        ),
+    ),
     "a user that may be turned off": (
         elasticache.IAM_USERS,
         Resource.example(elasticache.USER, {"accessString": UNKNOWN, "authenticationMode": {"type": "password"}}),

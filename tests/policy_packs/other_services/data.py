@@ -18,6 +18,12 @@ def deploy() -> None:
     _caches(store)
     _collections(store)
     _containers()
+    aws.rds.Snapshot(
+        "orders",
+        db_instance_identifier="orders",
+        db_snapshot_identifier="orders-2026",
+        shared_accounts=["111122223333"],
+    )
 
 
 def _store_of_retrieval_tier() -> aws.ec2.SecurityGroup:
