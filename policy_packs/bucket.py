@@ -6,16 +6,17 @@ from collections.abc import Callable
 from typing import Final
 
 from policy_packs.resource import Resource, Stack
+from policy_packs.satellite import any_satellite
 from policy_packs.tristate import Truth, any_of
 
 BUCKET: Final = "aws:s3/bucket:Bucket"
+NO_BUCKET: Final = "the stack has no bucket"
 VERSIONING: Final = "aws:s3/bucketVersioning:BucketVersioning"
 
 
 def any_part(stack: Stack, bucket: Resource, part_type: str, judge: Callable[[Resource], Truth]) -> Truth:
     """Whether a part of this type answers yes; one whose bucket is not known yet may."""
-    related = stack.related(bucket, (part_type,), by="bucket")
-    return any_of(*(judge(one) for one in related.certain), *([Truth.UNKNOWN] if related.is_unclear else []))
+    return any_satellite(stack, bucket, part_type, "bucket", judge)
 
 
 def is_versioned(stack: Stack, bucket: Resource) -> Truth:

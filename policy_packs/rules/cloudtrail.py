@@ -145,37 +145,32 @@ SENT_TO_LOGS = Rule(
 def _reads_and_writes(trail: Resource) -> Iterator[Outcome]:
     logging = trail.at("enableLogging")
     yield from demand(logging.equals(True), "the trail records nothing", logging)
-    yield from demand(_records(trail, not_only="WriteOnly"), "reads of management are not recorded", trail.props)
-    yield from demand(_records(trail, not_only="ReadOnly"), "writes of management are not recorded", trail.props)
+    yield from demand(_records(trail, "ReadOnly", "true"), "reads of management are not recorded", trail.props)
+    yield from demand(_records(trail, "WriteOnly", "false"), "writes of management are not recorded", trail.props)
 
 
-def _records(trail: Resource, not_only: str) -> Truth:
-    """Management events that one narrowing would leave out. A trail without any selector records all of them."""
+def _records(trail: Resource, kind: str, read_only: str) -> Truth:
+    """One half of the management events. A trail without any selector records both."""
     classic, advanced = trail.at("eventSelectors"), trail.at("advancedEventSelectors")
     return any_of(
-        classic.any(lambda one: _classic_records(one, not_only)),
-        advanced.any(lambda one: _advanced_records(one, not_only)),
+        classic.any(lambda one: _classic_records(one, kind)),
+        advanced.any(lambda one: _advanced_records(one, read_only)),
         all_of(negate(classic.is_given()), negate(advanced.is_given())),
     )
 
 
-def _classic_records(selector: View, not_only: str) -> Truth:
-    kind = selector.at("readWriteType", absent="All")
-    others = ("All", "ReadOnly") if not_only == "WriteOnly" else ("All", "WriteOnly")
-    return all_of(selector.at("includeManagementEvents", absent=True).equals(True), kind.equals(*others))
+def _classic_records(selector: View, kind: str) -> Truth:
+    asked = selector.at("readWriteType", absent="All")
+    return all_of(selector.at("includeManagementEvents", absent=True).equals(True), asked.equals("All", kind))
 
 
-def _advanced_records(selector: View, not_only: str) -> Truth:
+def _advanced_records(selector: View, read_only: str) -> Truth:
     """`readOnly` may be asked for as true or as false; left out it is both."""
-    fields, wanted = selector.at("fieldSelectors"), "true" if not_only == "WriteOnly" else "false"
+    fields = selector.at("fieldSelectors")
     return all_of(
-        fields.any(lambda one: _field_equals(one, "eventCategory", "Management")),
-        fields.every(lambda one: any_of(negate(one.at("field").equals("readOnly")), _equals(one, wanted))),
+        fields.any(lambda one: all_of(one.at("field").equals("eventCategory"), _equals(one, "Management"))),
+        fields.every(lambda one: any_of(negate(one.at("field").equals("readOnly")), _equals(one, read_only))),
     )
-
-
-def _field_equals(field: View, name: str, value: str) -> Truth:
-    return all_of(field.at("field").equals(name), _equals(field, value))
 
 
 def _equals(field: View, value: str) -> Truth:
@@ -208,6 +203,14 @@ READS_AND_WRITES = Rule(
             TRAIL, {"advancedEventSelectors": [_advanced("Management")]}
         ),
         "one advanced selector for each": Resource.example(TRAIL, {"advancedEventSelectors": [_READS, _WRITES]}),
+        "management and more in one selector": Resource.example(
+            TRAIL,
+            {
+                "advancedEventSelectors": [
+                    {"fieldSelectors": [{"field": "eventCategory", "equals": ["Management", "x"]}]}
+                ]
+            },
+        ),
         "a classic selector, whose default is both": Resource.example(TRAIL, {"eventSelectors": [{}]}),
         "a classic selector that says both": Resource.example(TRAIL, {"eventSelectors": [{"readWriteType": "All"}]}),
         "a classic selector for each": Resource.example(
@@ -220,6 +223,9 @@ READS_AND_WRITES = Rule(
         "only reads": Resource.example(TRAIL, {"eventSelectors": [{"readWriteType": "ReadOnly"}]}),
         "only writes, advanced": Resource.example(TRAIL, {"advancedEventSelectors": [_WRITES]}),
         "only reads, advanced": Resource.example(TRAIL, {"advancedEventSelectors": [_READS]}),
+        "data about management": Resource.example(
+            TRAIL, {"advancedEventSelectors": [_advanced("Data", eventName="Management")]}
+        ),
         "only data": Resource.example(TRAIL, {"advancedEventSelectors": [_advanced("Data")]}),
         "management left out": Resource.example(TRAIL, {"eventSelectors": [{"includeManagementEvents": False}]}),
     },

@@ -6,28 +6,27 @@ from collections.abc import Iterator
 from typing import Final
 
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, demand
-from policy_packs.tristate import Truth, any_of
+from policy_packs.rule import Controls, Outcome, Severity, StackRule, demand
+from policy_packs.satellite import any_satellite
+from policy_packs.subject import needs
 from policy_packs.view import View
 
 RECORDER: Final = "aws:cfg/recorder:Recorder"
 STATUS: Final = "aws:cfg/recorderStatus:RecorderStatus"
 
 
+_NO_RECORDER: Final = "the stack has no recorder"
+
+
 def _records_everything(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(RECORDER) else (NotApplicable("the stack has no recorder"),)
+    yield from needs(stack.of_type(RECORDER), _NO_RECORDER)
     for recorder in stack.of_type(RECORDER):
         for name in ("allSupported", "includeGlobalResourceTypes"):
             wanted = recorder.at(f"recordingGroup.{name}")
             yield from demand(wanted.equals(True), "some resources are not recorded", wanted, recorder.urn)
         subject = View(None, f"recorder '{recorder.name}'")
-        yield from demand(_runs(stack, recorder), "is never started", subject, recorder.urn)
-
-
-def _runs(stack: Stack, recorder: Resource) -> Truth:
-    related = stack.related(recorder, (STATUS,), by="name")
-    truths = [one.at("isEnabled").equals(True) for one in related.certain]
-    return any_of(*truths, *([Truth.UNKNOWN] if related.is_unclear else []))
+        runs = any_satellite(stack, recorder, STATUS, "name", lambda one: one.at("isEnabled").equals(True))
+        yield from demand(runs, "is never started", subject, recorder.urn)
 
 
 def _recorder(**group: object) -> Resource:

@@ -10,6 +10,8 @@ from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.resource_policy import opens_to_everybody
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.satellite import any_satellite
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import MISSING, View
 
@@ -24,16 +26,13 @@ _DAYS_A_YEAR: Final = 365
 
 
 def _rotates(key: Resource) -> Iterator[Outcome]:
-    symmetric = all_of(
-        key.at("keyUsage").equals("ENCRYPT_DECRYPT"),
-        key.at("customerMasterKeySpec").equals("SYMMETRIC_DEFAULT"),
-    )
-    if symmetric is Truth.NO or key.at("customKeyStoreId").is_given() is Truth.YES:
+    symmetric = key.at("customerMasterKeySpec").equals("SYMMETRIC_DEFAULT")
+    rotatable = all_of(symmetric, negate(key.at("customKeyStoreId").is_given()))
+    if rotatable is Truth.NO:
         yield NotApplicable("KMS rotates symmetric encryption keys of its own store only")
-        return
     rotation, days = key.at("enableKeyRotation"), key.at("rotationPeriodInDays")
-    yield from demand(any_of(negate(symmetric), rotation.equals(True)), "the key never rotates", rotation)
-    rare = all_of(symmetric, days.at_least(_DAYS_A_YEAR + 1))
+    yield from demand(any_of(negate(rotatable), rotation.equals(True)), "the key never rotates", rotation)
+    rare = all_of(rotatable, days.at_least(_DAYS_A_YEAR + 1))
     yield from forbid(rare, "the key rotates less than once a year", days)
 
 
@@ -71,6 +70,9 @@ KEY_ROTATION = Rule(
         "a replica rotates with its primary key": Resource.example("aws:kms/replicaKey:ReplicaKey"),
         "KMS cannot rotate what was imported": Resource.example("aws:kms/externalKey:ExternalKey"),
         "nor what an HSM of ours holds": Resource.example(KEY, {"customKeyStoreId": "cks-1", "isEnabled": True}),
+        "a signing key, however seldom it would rotate": Resource.example(
+            KEY, {"customerMasterKeySpec": "ECC_NIST_P384", "rotationPeriodInDays": 2560.0}
+        ),
         "an asymmetric key for encryption": Resource.example(KEY, {"customerMasterKeySpec": "RSA_4096"}),
     },
 )
@@ -99,16 +101,22 @@ KEY_ENABLED = Rule(
     breaks={
         "off": Resource.example(KEY, {"isEnabled": False}),
         "a replica that is off": Resource.example("aws:kms/replicaKey:ReplicaKey", {"enabled": False}),
+        "an imported key that is off": Resource.example("aws:kms/externalKey:ExternalKey", {"enabled": False}),
+        "a replica of an imported key that is off": Resource.example(
+            "aws:kms/replicaExternalKey:ReplicaExternalKey", {"enabled": False}
+        ),
     },
     neighbours={"an alias": Resource.example("aws:kms/alias:Alias", {"targetKeyId": "0d1c5a52"})},
 )
 
 
+_NO_KEY: Final = "the stack has no key"
+
+
 def _own_policy(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(KEY) else (NotApplicable("the stack has no key"),)
+    yield from needs(stack.of_type(KEY), _NO_KEY)
     for key in stack.of_type(KEY):
-        related = stack.related(key, (KEY_POLICY,), by="keyId")
-        elsewhere = Truth.YES if related.certain else Truth.UNKNOWN if related.is_unclear else Truth.NO
+        elsewhere = any_satellite(stack, key, KEY_POLICY, "keyId", lambda one: one.at("policy").is_given())
         truth = any_of(key.at("policy").is_given(), elsewhere)
         subject = View(None, f"key '{key.name}'")
         yield from demand(truth, "its policy is AWS's default: IAM alone decides", subject, key.urn)
@@ -148,6 +156,7 @@ OWN_POLICY = StackRule(
     },
     breaks={
         "left out, and AWS's default leaves it to IAM": (_DATA_KEY,),
+        "a policy without text": (_DATA_KEY, Resource.example(KEY_POLICY, {}, "policy", keyId="data")),
         "the policy of another key": (Resource.example(KEY, {}, "other"), _DATA_KEY, _with_policy(KEY_POLICY)),
     },
     neighbours={"an alias of a key in another stack": (Resource.example("aws:kms/alias:Alias"),)},
@@ -155,7 +164,7 @@ OWN_POLICY = StackRule(
 
 
 def _policy_not_public(resource: Resource) -> Iterator[Outcome]:
-    if resource.type != KEY_POLICY and resource.at("policy").value is MISSING:
+    if resource.at("policy").value is MISSING:
         yield NotApplicable("its policy, if any, is a resource of its own")
         return
     document = Document.read(resource.at("policy"))

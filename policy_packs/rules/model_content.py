@@ -12,7 +12,8 @@ from policy_packs.bucket import BUCKET, any_part
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.role_permissions import ROLE, ROLE_POLICY, permissions_by_role
-from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, Outcome, Severity, StackRule, demand, forbid
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -45,7 +46,7 @@ _ALTER_EVIDENCE: Final = (
     "s3:PutLifecycleConfiguration",
 )
 
-_NO_LOG: Final = NotApplicable("the stack logs no calls of models")
+_NO_LOG: Final = "the stack logs no calls of models"
 
 
 def _buckets(stack: Stack) -> tuple[Resource, ...]:
@@ -66,7 +67,7 @@ def _is_sink(stack: Stack, sink: Resource, name: View, paths: tuple[str, ...]) -
 
 
 def _ends(stack: Stack) -> Iterator[Outcome]:
-    yield from () if (_buckets(stack) or _groups(stack)) else (_NO_LOG,)
+    yield from needs((*_buckets(stack), *_groups(stack)), _NO_LOG)
     for group in _groups(stack):
         days = group.at("retentionInDays")
         yield from demand(_is_short(days, group), "keeps what models were asked for too long", days, group.urn)
@@ -190,7 +191,7 @@ CONTENT_ENDS = StackRule(
 
 
 def _readers_logged(stack: Stack) -> Iterator[Outcome]:
-    yield from () if _buckets(stack) else (_NO_LOG,)
+    yield from needs(_buckets(stack), _NO_LOG)
     for bucket in _buckets(stack):
         beside = any_part(stack, bucket, ACCESS_LOGGING, lambda one: one.at("targetBucket").is_given())
         truth = any_of(bucket.at("logging.targetBucket").is_given(), beside)
@@ -230,24 +231,24 @@ READERS_LOGGED = StackRule(
 )
 
 
+_NO_CALLER: Final = "no role of the stack calls a model"
+
+
 def _callers_kept_out(stack: Stack) -> Iterator[Outcome]:
     roles = permissions_by_role(stack)
-    callers = {role: documents for role, documents in roles.items() if _may_call(documents) is not Truth.NO}
-    if not callers:
-        yield NotApplicable("no role of the stack calls a model")
-    for role, documents in callers.items():
+    callers = [role for role, documents in roles.items() if _may_call(documents) is not Truth.NO]
+    yield from needs(callers, _NO_CALLER)
+    for role, documents in roles.items():
         for document in documents:
-            for statement in document.statements:
-                truth = all_of(_may_call(documents), statement.allows(), _opens_logs(stack, statement))
-                yield from forbid(truth, "lets a caller of models at the logs of them", statement.view, role)
-        if any(document.view.is_unknown for document in documents):
-            yield from demand(Truth.UNKNOWN, "permissions of a caller of models", View(None, "policy"), role)
+            opened = document.any([all_of(one.allows(), _opens_logs(stack, one)) for one in document.statements])
+            both = all_of(_may_call(documents), opened)
+            yield from forbid(both, "lets a caller of models at the logs of them", document.view, role)
 
 
 def _may_call(documents: tuple[Document, ...]) -> Truth:
-    statements = [one for document in documents for one in document.statements]
-    unknown = [Truth.UNKNOWN for document in documents if document.view.is_unknown]
-    return any_of(*(all_of(one.allows(), one.covers(*_CALLS)) for one in statements), *unknown)
+    return any_of(
+        *(one.any([all_of(each.allows(), each.covers(*_CALLS)) for each in one.statements]) for one in documents)
+    )
 
 
 def _opens_logs(stack: Stack, statement: Statement) -> Truth:
@@ -326,6 +327,26 @@ CALLERS_KEPT_OUT = StackRule(
         "reads some of the log": (*_CALLER, _permission("s3:GetObject", "arn:aws:s3:::content/bedrock/*", "read")),
         "reads every bucket": (*_CALLER, _permission("s3:Get*", "*", "read")),
         "reads by a pattern": (*_CALLER, _permission("s3:GetObjectVersion", "arn:aws:s3:::con*/*", "read")),
+        "reads the log beside another bucket": (
+            *_CALLER,
+            _permission("s3:GetObject", ["arn:aws:s3:::other/*", _OBJECTS], "read"),
+        ),
+        "reads the log group beside another": (
+            *_CALLER,
+            _permission("logs:GetLogEvents", [_EVENTS.replace("calls", "gateway"), _EVENTS], "read"),
+        ),
+        "reads one of two buckets": (
+            *_CALLER,
+            Resource.example(LOGGING, {"loggingConfig": {"s3Config": {"bucketName": "other"}}}, "second"),
+            _OTHER,
+            _permission("s3:GetObject", _OBJECTS, "read"),
+        ),
+        "reads one of two log groups": (
+            *_CALLER,
+            Resource.example(LOGGING, {"loggingConfig": {"cloudwatchConfig": {"logGroupName": "more"}}}, "second"),
+            Resource.example(LOG_GROUP, {"name": "more"}, "more"),
+            _permission("logs:GetLogEvents", _EVENTS, "read"),
+        ),
         "deletes the log": (*_CALLER, _permission("s3:DeleteObject", _OBJECTS, "delete")),
         "deletes versions of the log": (*_CALLER, _permission("s3:DeleteObjectVersion", _OBJECTS, "delete")),
         "reads the log group": (*_CALLER, _permission("logs:GetLogEvents", _EVENTS, "read")),
@@ -368,6 +389,15 @@ CALLERS_KEPT_OUT = StackRule(
                 "audit",
                 role="auditor",
             ),
+        ),
+        "who reads the log is denied to call": (
+            *_CALLER[:-1],
+            _permission("bedrock:InvokeModel", "*", "denied", Effect="Deny"),
+            _permission("s3:GetObject", _OBJECTS, "read"),
+        ),
+        "a caller reads another log group": (
+            *_CALLER,
+            _permission("logs:GetLogEvents", _EVENTS.replace("calls", "gateway"), "read"),
         ),
         "a caller deletes what is no evidence": (
             *_CALLER,

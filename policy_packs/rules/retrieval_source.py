@@ -11,7 +11,8 @@ from policy_packs.bucket import BUCKET, VERSIONING, is_versioned
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.role_permissions import ROLE_POLICY, permissions_by_role
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of
 from policy_packs.view import View
 
@@ -72,7 +73,10 @@ OWN_DOCUMENTS = Rule(
         "a web crawler": _source("WEB"),
         "a wiki": _source("CONFLUENCE"),
         "nothing said": _source(None),
-        **{f"{name} beside a bucket": _connected(name) for name in _CONNECTORS},
+        "a web crawler beside a bucket": _connected("webConfiguration"),
+        "a wiki beside a bucket": _connected("confluenceConfiguration"),
+        "customers' records beside a bucket": _connected("salesforceConfiguration"),
+        "shared folders beside a bucket": _connected("sharePointConfiguration"),
     },
     neighbours={"the knowledge base itself": Resource.example("aws:bedrock/agentKnowledgeBase:AgentKnowledgeBase")},
 )
@@ -90,11 +94,11 @@ def _reads(source: Resource, bucket: Resource) -> bool:
     return bucket.urn in source.joined.get("dataSourceConfiguration", ()) or (bool(name) and arn.endswith(f":::{name}"))
 
 
-_NO_SOURCE: Final = NotApplicable("no knowledge base reads a bucket of this stack")
+_NO_SOURCE: Final = "no knowledge base reads a bucket of this stack"
 
 
 def _versions_kept(stack: Stack) -> Iterator[Outcome]:
-    yield from () if _sources(stack) else (_NO_SOURCE,)
+    yield from needs(_sources(stack), _NO_SOURCE)
     for bucket in _sources(stack):
         subject = View(None, f"bucket '{bucket.name}'")
         yield from demand(is_versioned(stack, bucket), "poisoned documents could not be put back", subject, bucket.urn)
@@ -141,7 +145,7 @@ VERSIONED_SOURCE = StackRule(
 def _one_writer(stack: Stack) -> Iterator[Outcome]:
     roles = permissions_by_role(stack)
     sources = _sources(stack)
-    yield from () if sources else (_NO_SOURCE,)
+    yield from needs(sources, _NO_SOURCE)
     for bucket in sources:
         subject = View(None, f"bucket '{bucket.name}'")
         writers = {role: _writes(documents, bucket.at("bucket")) for role, documents in roles.items()}
@@ -210,6 +214,13 @@ ONE_WRITER = StackRule(
             _INGEST,
             _permission("other", "s3:PutObject", "arn:aws:s3:::other/*"),
         ),
+        "two others read": (
+            _BY_NAME,
+            _BUCKET,
+            _INGEST,
+            _permission("knowledge-base", "s3:GetObject"),
+            _permission("auditor", "s3:GetObjectVersion"),
+        ),
         "nobody writes": (_BY_NAME, _BUCKET),
     },
     breaks={
@@ -219,6 +230,12 @@ ONE_WRITER = StackRule(
             _BUCKET,
             _INGEST,
             _permission("application", "s3:PutObject", "arn:aws:s3:::documents/uploads/*"),
+        ),
+        "another writes beside a bucket of its own": (
+            _BY_NAME,
+            _BUCKET,
+            _INGEST,
+            _permission("application", "s3:PutObject", ["arn:aws:s3:::other/*", "arn:aws:s3:::documents/*"]),
         ),
         "another deletes": (_BY_NAME, _BUCKET, _INGEST, _permission("application", "s3:DeleteObject")),
         "another deletes versions": (_BY_NAME, _BUCKET, _INGEST, _permission("application", "s3:DeleteObjectVersion")),
@@ -242,6 +259,12 @@ ONE_WRITER = StackRule(
             _BUCKET,
             _INGEST,
             _permission("application", "s3:PutObject", effect="Deny"),
+        ),
+        "a caller of models reads": (
+            _BY_NAME,
+            _BUCKET,
+            _INGEST,
+            _permission("application", "bedrock:InvokeModel", _MODEL),
         ),
         "a role is denied to call models": (
             _BY_NAME,

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from policy_packs.bucket import BUCKET, VERSIONING, any_part, is_versioned
+from policy_packs.bucket import BUCKET, NO_BUCKET, VERSIONING, any_part, is_versioned
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -20,22 +21,31 @@ OBJECT_LOCK: Final = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfi
 _FOUR_BLOCKS: Final = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
 
-_NO_BUCKET: Final = NotApplicable("the stack has no bucket")
-
-
 def _blocks_all_four(block: Resource) -> Truth:
     return all_of(*(block.at(key).equals(True) for key in _FOUR_BLOCKS))
 
 
 def _public_access_blocked(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(BUCKET) else (_NO_BUCKET,)
+    yield from needs(stack.of_type(BUCKET), NO_BUCKET)
     for bucket in stack.of_type(BUCKET):
         truth = any_part(stack, bucket, PUBLIC_ACCESS_BLOCK, _blocks_all_four)
         subject = View(None, f"bucket '{bucket.name}'")
         yield from demand(truth, "needs a BucketPublicAccessBlock with all four blocks on", subject, bucket.urn)
 
 
-_BLOCK = Resource.example(PUBLIC_ACCESS_BLOCK, dict.fromkeys(_FOUR_BLOCKS, True), "block", bucket="archive")
+_ALL_ON: Final = {
+    "blockPublicAcls": True,
+    "blockPublicPolicy": True,
+    "ignorePublicAcls": True,
+    "restrictPublicBuckets": True,
+}
+
+
+def _block(**changes: object) -> Resource:
+    return Resource.example(PUBLIC_ACCESS_BLOCK, {**_ALL_ON, **changes}, "block", bucket="archive")
+
+
+_BLOCK = _block()
 _ARCHIVE = Resource.example(BUCKET, {}, "archive")
 
 PUBLIC_ACCESS = StackRule(
@@ -55,16 +65,16 @@ PUBLIC_ACCESS = StackRule(
         "joined by dependency": (_ARCHIVE, _BLOCK),
         "joined by the bucket's literal name": (
             Resource.example(BUCKET, {"bucket": "logs"}),
-            Resource.example(PUBLIC_ACCESS_BLOCK, {**dict.fromkeys(_FOUR_BLOCKS, True), "bucket": "logs"}, "block"),
+            Resource.example(PUBLIC_ACCESS_BLOCK, {**_ALL_ON, "bucket": "logs"}, "block"),
         ),
     },
     breaks={
         "no block": (_ARCHIVE,),
         "a block of another bucket": (_ARCHIVE, Resource.example(BUCKET, {}, "other"), _BLOCK),
-        "one of the four is left out, and AWS's default is off": (
-            _ARCHIVE,
-            Resource.example(PUBLIC_ACCESS_BLOCK, dict.fromkeys(_FOUR_BLOCKS[1:], True), "block", bucket="archive"),
-        ),
+        "new lists are let in": (_ARCHIVE, _block(blockPublicAcls=False)),
+        "old lists count": (_ARCHIVE, _block(ignorePublicAcls=False)),
+        "new policies are let in": (_ARCHIVE, _block(blockPublicPolicy=False)),
+        "one of the four is left out, and AWS's default is off": (_ARCHIVE, _block(restrictPublicBuckets=None)),
     },
     neighbours={
         "a bucket for one availability zone is never public": (
@@ -110,6 +120,11 @@ _DENY = {
     "Condition": {"Bool": {"aws:SecureTransport": "false"}},
 }
 
+
+def _deny_but(action: str) -> dict[str, object]:
+    return {**{key: value for key, value in _DENY.items() if key != "Action"}, "NotAction": action}
+
+
 TLS_ONLY = Rule(
     name="s3-bucket-policy-require-tls",
     description="Every bucket policy denies requests that come without TLS.",
@@ -129,6 +144,9 @@ TLS_ONLY = Rule(
         "principal as an object, condition as a boolean": _bucket_policy(
             {**_DENY, "Principal": {"AWS": ["*"]}, "Condition": {"Bool": {"AWS:SecureTransport": False}}}
         ),
+        "a deny for everything, whatever it comes by": _bucket_policy(
+            {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": ["false", "true"]}}}
+        ),
         "one of several statements": _bucket_policy({**_DENY, "Effect": "Allow", "Action": "s3:GetObject"}, _DENY),
         "inside the bucket": _bucket_policy(_DENY, type_=BUCKET),
     },
@@ -136,6 +154,13 @@ TLS_ONLY = Rule(
         "no deny": _bucket_policy({**_DENY, "Effect": "Allow"}),
         "a deny for one role": _bucket_policy({**_DENY, "Principal": {"AWS": "arn:aws:iam::111122223333:role/reader"}}),
         "a deny of reading only": _bucket_policy({**_DENY, "Action": "s3:GetObject"}),
+        "a deny of all but reading": _bucket_policy(_deny_but("s3:GetObject")),
+        "a deny of all but writing": _bucket_policy(_deny_but("s3:PutObject")),
+        "a deny of all but listing": _bucket_policy(_deny_but("s3:ListBucket")),
+        "a deny of all but deleting": _bucket_policy(_deny_but("s3:DeleteObject")),
+        "a deny of those who come with TLS": _bucket_policy(
+            {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": "true"}}}
+        ),
         "a deny that leaves out the objects": _bucket_policy({**_DENY, "Resource": "arn:aws:s3:::archive"}),
         "a deny that a second condition narrows": _bucket_policy(
             {**_DENY, "Condition": {"Bool": {"aws:SecureTransport": "false", "aws:ViaAWSService": "true"}}}
@@ -156,7 +181,7 @@ TLS_ONLY = Rule(
 
 
 def _policy_present(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(BUCKET) else (_NO_BUCKET,)
+    yield from needs(stack.of_type(BUCKET), NO_BUCKET)
     for bucket in stack.of_type(BUCKET):
         truth = any_of(bucket.at("policy").is_given(), any_part(stack, bucket, POLICY, lambda _: Truth.YES))
         yield from demand(truth, "needs a BucketPolicy", View(None, f"bucket '{bucket.name}'"), bucket.urn)
@@ -185,14 +210,13 @@ POLICY_PRESENT = StackRule(
 def _locked_and_versioned(stack: Stack) -> Iterator[Outcome]:
     for bucket in stack.of_type(BUCKET):
         subject = View(None, f"bucket '{bucket.name}'")
-        locked = bucket.at("objectLockEnabled")
-        if locked.is_unknown:
-            yield from demand(Truth.UNKNOWN, "may be locked", locked, bucket.urn)
-        elif locked.equals(True) is Truth.YES:
-            yield from demand(_retains(stack, bucket), "is locked without a default retention", subject, bucket.urn)
-            yield from demand(is_versioned(stack, bucket), "is locked without versioning", subject, bucket.urn)
-            deletable = bucket.at("forceDestroy").equals(True)
-            yield from forbid(deletable, "is locked, yet forceDestroy deletes what it holds", subject, bucket.urn)
+        locked, deletable = bucket.at("objectLockEnabled").equals(True), bucket.at("forceDestroy").equals(True)
+        forgets = negate(_retains(stack, bucket))
+        yield from forbid(all_of(locked, forgets), "is locked without a default retention", subject, bucket.urn)
+        overwritten = negate(is_versioned(stack, bucket))
+        yield from forbid(all_of(locked, overwritten), "is locked without versioning", subject, bucket.urn)
+        emptied = all_of(locked, deletable)
+        yield from forbid(emptied, "is locked, yet forceDestroy deletes what it holds", subject, bucket.urn)
 
 
 def _retains(stack: Stack, bucket: Resource) -> Truth:
@@ -213,15 +237,17 @@ MODEL_STACK_TYPES: Final = (
 )
 
 
+_NO_ARCHIVE: Final = "no model and no locked bucket"
+
+
 def _evidence_locked(stack: Stack) -> Iterator[Outcome]:
     yield from _locked_and_versioned(stack)
+    models = stack.of_type(*MODEL_STACK_TYPES)
     locked = [one.at("objectLockEnabled").equals(True) for one in stack.of_type(BUCKET)]
-    if not stack.of_type(*MODEL_STACK_TYPES):
-        yield from () if any_of(*locked) is Truth.YES else (NotApplicable("no model and no locked bucket"),)
-    else:
-        yield from demand(
-            any_of(*locked), "a stack that serves models keeps no locked log archive", View(None, "stack")
-        )
+    yield from needs([*models, *(one for one in locked if one is Truth.YES)], _NO_ARCHIVE)
+    if models:
+        subject = View(None, "stack")
+        yield from demand(any_of(*locked), "a stack that serves models keeps no locked log archive", subject)
 
 
 _LOCKED = Resource.example(BUCKET, {"objectLockEnabled": True}, "archive")
@@ -265,6 +291,13 @@ LOG_ARCHIVE_LOCKED = StackRule(
                 },
                 "archive",
             ),
+        ),
+        "one archive among other buckets": (
+            _GUARDRAIL,
+            Resource.example(BUCKET, {}, "other"),
+            _LOCKED,
+            _LOCK,
+            _VERSIONS,
         ),
         "no model, no archive asked for": (_ARCHIVE,),
     },

@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from policy_packs.bucket import BUCKET, any_part
+from policy_packs.bucket import BUCKET, NO_BUCKET, any_part
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy, public_statements
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, negate
 from policy_packs.view import View
 
@@ -88,7 +89,7 @@ ACL_NOT_PUBLIC = Rule(
 
 
 def _lists_off(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(BUCKET) else (NotApplicable("the stack has no bucket"),)
+    yield from needs(stack.of_type(BUCKET), NO_BUCKET)
     for bucket in stack.of_type(BUCKET):
         off = any_part(stack, bucket, OWNERSHIP, _is_enforced)
         subject = View(None, f"bucket '{bucket.name}'")
@@ -227,6 +228,7 @@ NO_LOCKOUT = Rule(
         ),
         "all but reading is denied": _policy(Effect="Deny", Principal="*", Action=None, NotAction="s3:GetObject"),
         "inside the bucket": _policy(BUCKET, Effect="Deny", Principal="*", Action="*"),
+        "changing the policy is denied": _policy(Effect="Deny", Principal="*", Action="s3:PutBucketPolicy"),
     },
     neighbours={
         "everything is allowed, which is another rule's business": _policy(Principal="*", Action="s3:*"),
@@ -261,7 +263,12 @@ ACCESS_POINT_PRIVATE = Rule(
         "one said, three left out": _access_point(blockPublicAcls=True),
         "all said": _access_point(**dict.fromkeys(_FOUR_BLOCKS, True)),
     },
-    breaks={f"{name} off": _access_point(**{name: False}) for name in _FOUR_BLOCKS},
+    breaks={
+        "new lists are let in": _access_point(blockPublicAcls=False),
+        "old lists count": _access_point(ignorePublicAcls=False),
+        "new policies are let in": _access_point(blockPublicPolicy=False),
+        "old policies count": _access_point(restrictPublicBuckets=False),
+    },
     neighbours={
         "an access point that a function answers for": Resource.example(
             "aws:s3control/objectLambdaAccessPoint:ObjectLambdaAccessPoint"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from policy_packs.bucket import BUCKET, any_part
+from policy_packs.bucket import BUCKET, NO_BUCKET, any_part
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, demand
+from policy_packs.rule import Controls, Outcome, Severity, StackRule, demand
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of
 from policy_packs.view import View
 
@@ -26,7 +27,7 @@ _LOG_WRITERS: Final = (
 
 
 def _encrypted(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(BUCKET) else (NotApplicable("the stack has no bucket"),)
+    yield from needs(stack.of_type(BUCKET), NO_BUCKET)
     for bucket in stack.of_type(BUCKET):
         inline = _names_own_key(bucket.at("serverSideEncryptionConfiguration.rule"))
         under_own_key = any_of(inline, any_part(stack, bucket, ENCRYPTION, _every_rule_names_own_key))
@@ -60,7 +61,7 @@ def _names(writer: Resource, bucket: Resource, key: str, path: str) -> Truth:
     joined, name = writer.joined.get(key, ()), bucket.at("bucket")
     if joined:
         return Truth.of(bucket.urn in joined)
-    return all_of(writer.at(path).is_given(), name.is_given(), writer.at(path).equals(name.value))
+    return all_of(name.is_given(), writer.at(path).equals(name.value))
 
 
 def _encryption(algorithm: str, key: str | None = None, name: str = "encryption") -> Resource:
@@ -119,6 +120,20 @@ CUSTOMER_KEY = StackRule(
         "the key that AWS manages": (_ARCHIVE, _encryption("aws:kms")),
         "the key that AWS manages, by name": (_ARCHIVE, _encryption("aws:kms", "alias/aws/s3")),
         "inside the bucket, a key of S3": (_inline("AES256", OWN_KEY),),
+        "one of two rules": (
+            _ARCHIVE,
+            Resource.example(
+                ENCRYPTION,
+                {
+                    "rules": [
+                        {"applyServerSideEncryptionByDefault": {"sseAlgorithm": "aws:kms", "kmsMasterKeyId": OWN_KEY}},
+                        {"applyServerSideEncryptionByDefault": {"sseAlgorithm": "AES256"}},
+                    ]
+                },
+                "encryption",
+                bucket="archive",
+            ),
+        ),
         "no rule": (_ARCHIVE, Resource.example(ENCRYPTION, {"rules": []}, "encryption", bucket="archive")),
         "another bucket takes the logs": (
             _ARCHIVE,

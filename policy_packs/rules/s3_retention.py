@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from policy_packs.bucket import BUCKET, VERSIONING, is_versioned
+from policy_packs.bucket import BUCKET, NO_BUCKET, VERSIONING, is_versioned
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import MISSING, View
 
@@ -15,7 +16,7 @@ LIFECYCLE: Final = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfigura
 
 
 def _versions_kept(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(BUCKET) else (NotApplicable("the stack has no bucket"),)
+    yield from needs(stack.of_type(BUCKET), NO_BUCKET)
     for bucket in stack.of_type(BUCKET):
         subject = View(None, f"bucket '{bucket.name}'")
         yield from demand(is_versioned(stack, bucket), "keeps no versions", subject, bucket.urn)

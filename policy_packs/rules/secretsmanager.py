@@ -7,7 +7,9 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand
+from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand
+from policy_packs.satellite import any_satellite
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -47,12 +49,17 @@ CUSTOMER_KEY = Rule(
 )
 
 
+_NO_STORED: Final = "the stack has no secret"
+
+
+def _is_on(rotation: Resource) -> Truth:
+    return negate(rotation.at("rotationEnabled").equals(False))
+
+
 def _has_rotation(stack: Stack) -> Iterator[Outcome]:
-    yield from () if stack.of_type(STORED) else (NotApplicable("the stack has no secret"),)
+    yield from needs(stack.of_type(STORED), _NO_STORED)
     for secret in stack.of_type(STORED):
-        related = stack.related(secret, (ROTATION,), by="secretId")
-        truths = [negate(one.at("rotationEnabled").equals(False)) for one in related.certain]
-        truth = any_of(*truths, *([Truth.UNKNOWN] if related.is_unclear else []))
+        truth = any_satellite(stack, secret, ROTATION, "secretId", _is_on)
         yield from demand(truth, "never rotates", View(None, f"secret '{secret.name}'"), secret.urn)
 
 

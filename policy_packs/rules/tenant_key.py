@@ -9,7 +9,8 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, forbid
+from policy_packs.rule import Controls, Outcome, Severity, StackRule, forbid
+from policy_packs.subject import needs
 from policy_packs.tristate import Truth
 from policy_packs.view import MISSING, View
 
@@ -29,9 +30,12 @@ class Use:
     tenant: View
 
 
+_NO_TENANT: Final = "no resource belongs to a tenant"
+
+
 def _one_tenant_a_key(stack: Stack) -> Iterator[Outcome]:
     uses = [use for one in stack.resources for use in _uses(stack, one)]
-    yield from () if uses else (NotApplicable("no resource belongs to a tenant"),)
+    yield from needs(uses, _NO_TENANT)
     for key in dict.fromkeys(one.key.text for one in uses if not one.key.is_unknown):
         tenants = [one.tenant for one in uses if one.key.text == key]
         yield from forbid(_differ(tenants), "data of more than one tenant is under this key", View(None, "key"), key)
@@ -43,7 +47,7 @@ def _one_tenant_a_key(stack: Stack) -> Iterator[Outcome]:
 def _differ(tenants: list[View]) -> Truth:
     known = {one.text for one in tenants if not one.is_unknown}
     unknown = any(one.is_unknown for one in tenants)
-    return Truth.YES if len(known) > 1 else Truth.UNKNOWN if unknown and len(tenants) > 1 else Truth.NO
+    return Truth.YES if len(known) > 1 else Truth.UNKNOWN if unknown else Truth.NO
 
 
 def _uses(stack: Stack, resource: Resource) -> Iterator[Use]:
@@ -108,6 +112,7 @@ def _encryption(tenant: str, key: str) -> Resource:
 
 
 _ACME, _GLOBEX = _key("acme", "acme"), _key("globex", "globex")
+_BUCKETS: Final = (_bucket("acme"), _bucket("globex"))
 _SHARED: Final = _key(None, "shared")
 
 ONE_TENANT = StackRule(
@@ -138,6 +143,11 @@ ONE_TENANT = StackRule(
         ),
         "keys of another stack": (_table("acme", f"{OWN_KEY}-1"), _table("globex", f"{OWN_KEY}-2", "other")),
         "buckets": (_bucket("acme"), _bucket("globex"), _encryption("acme", OWN_KEY), _encryption("globex", "alias/g")),
+        "keys of another stack beside one of this": (
+            _SHARED,
+            _table("acme", f"{OWN_KEY}-1"),
+            _table("globex", f"{OWN_KEY}-2", "other"),
+        ),
         "by ARN of a key of this stack": (_ACME, _table("acme", f"{OWN_KEY}-acme")),
     },
     breaks={
@@ -147,6 +157,7 @@ ONE_TENANT = StackRule(
             _table("globex", name="other", serverSideEncryption="shared"),
         ),
         "another tenant's key": (_ACME, _table("globex", serverSideEncryption="acme")),
+        "another tenant's key, by a bucket": (_ACME, *_BUCKETS, _encryption("globex", f"{OWN_KEY}-acme")),
         "another tenant's key by ARN": (_ACME, _table("globex", f"{OWN_KEY}-acme")),
         "a shared key of another stack": (_table("acme", OWN_KEY), _table("globex", OWN_KEY, "other")),
         "a shared alias": (_table("acme", "alias/data"), _table("globex", "alias/data", "other")),
