@@ -45,14 +45,14 @@ def _classic_passes_on(balancer: Resource) -> Iterator[Outcome]:
 
 
 def _listener_speaks_tls13(listener: Resource) -> Iterator[Outcome]:
-    protocol = listener.at("protocol")
-    if _passes_bytes_on(listener) is Truth.YES:
+    protocol, passes_on = listener.at("protocol"), _passes_bytes_on(listener)
+    if passes_on is Truth.YES:
         yield NotApplicable("the listener passes bytes on; its target ends TLS")
         return
     policy = listener.at("sslPolicy")
     encrypted = all_of(protocol.equals("HTTPS", "TLS"), policy.equals(*TLS13_ONLY))
     redirect = all_of(protocol.equals("HTTP"), _only_redirects(listener))
-    yield from demand(any_of(encrypted, redirect), "the listener accepts less than TLS 1.3", policy)
+    yield from demand(any_of(passes_on, encrypted, redirect), "the listener accepts less than TLS 1.3", policy)
 
 
 def _passes_bytes_on(listener: Resource) -> Truth:
@@ -208,11 +208,12 @@ ACCESS_LOGS = StackRule(
 
 
 def _drops_invalid_headers(balancer: Resource) -> Iterator[Outcome]:
-    if balancer.at("loadBalancerType").equals("network", "gateway") is Truth.YES:
+    reads_none = balancer.at("loadBalancerType").equals("network", "gateway")
+    if reads_none is Truth.YES:
         yield NotApplicable("the load balancer reads no headers")
         return
     dropped = balancer.at("dropInvalidHeaderFields")
-    yield from demand(dropped.equals(True), "headers that are none reach the target", dropped)
+    yield from demand(any_of(reads_none, dropped.equals(True)), "headers that are none reach the target", dropped)
 
 
 INVALID_HEADERS = Rule(
@@ -237,11 +238,14 @@ INVALID_HEADERS = Rule(
 
 
 def _splits_no_request(balancer: Resource) -> Iterator[Outcome]:
-    if balancer.at("loadBalancerType").equals("network", "gateway") is Truth.YES:
+    reads_none = balancer.at("loadBalancerType").equals("network", "gateway")
+    if reads_none is Truth.YES:
         yield NotApplicable("the load balancer reads no requests")
         return
     mode = balancer.at("desyncMitigationMode")
-    yield from demand(mode.equals("defensive", "strictest"), "ambiguous requests reach the target", mode)
+    yield from demand(
+        any_of(reads_none, mode.equals("defensive", "strictest")), "ambiguous requests reach the target", mode
+    )
 
 
 DESYNC = Rule(

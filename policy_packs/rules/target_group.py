@@ -7,7 +7,7 @@ from typing import Final
 
 from policy_packs.resource import Resource
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand
-from policy_packs.tristate import Truth
+from policy_packs.tristate import Truth, any_of, negate
 
 TARGET_GROUP: Final = "aws:lb/targetGroup:TargetGroup"
 # Bytes that the load balancer did not open, or did encrypt again.
@@ -19,11 +19,13 @@ def _group(**props: object) -> Resource:
 
 
 def _encrypted(group: Resource) -> Iterator[Outcome]:
-    if group.at("targetType").equals("lambda") is Truth.YES:
+    is_function = group.at("targetType").equals("lambda")
+    if is_function is Truth.YES:
         yield NotApplicable("AWS calls a function over TLS")
         return
     protocol = group.at("protocol")
-    yield from demand(protocol.equals(*_NOT_PLAIN), "requests travel to the target in plain text", protocol)
+    encrypted = any_of(is_function, protocol.equals(*_NOT_PLAIN))
+    yield from demand(encrypted, "requests travel to the target in plain text", protocol)
 
 
 ENCRYPTED = Rule(
@@ -54,11 +56,14 @@ ENCRYPTED = Rule(
 
 
 def _asks_for_health(group: Resource) -> Iterator[Outcome]:
-    if group.at("protocol").equals("HTTP", "HTTPS") is Truth.NO:
+    by_http = group.at("protocol").equals("HTTP", "HTTPS")
+    if by_http is Truth.NO:
         yield NotApplicable("the targets are not asked over HTTP")
         return
     path = group.at("healthCheck.path")
-    yield from demand(path.is_given(), "whatever stands at the root decides whether a target is well", path)
+    yield from demand(
+        any_of(negate(by_http), path.is_given()), "whatever stands at the root decides whether a target is well", path
+    )
 
 
 HEALTH_CHECK = Rule(
