@@ -10,7 +10,7 @@ from policy_packs.bucket import BUCKET, NO_BUCKET, VERSIONING, any_part, is_vers
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.resource_policy import NO_INLINE_POLICY, lacks_inline_policy
-from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand
+from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
