@@ -15,7 +15,7 @@ from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, 
 from policy_packs.rules.cloudwatch import LOG_GROUP
 from policy_packs.rules.ecs import TASK_DEFINITION
 from policy_packs.tristate import Truth, all_of, any_of
-from policy_packs.view import View
+from policy_packs.view import UNKNOWN, View
 
 GUARDRAIL: Final = "aws:bedrock/guardrail:Guardrail"
 GUARDRAIL_VERSION: Final = "aws:bedrock/guardrailVersion:GuardrailVersion"
@@ -148,6 +148,7 @@ GUARDRAIL_STRENGTH = Rule(
         "the filter of answers switched off": _filters(outputEnabled=False),
         "credentials only counted": _masking(action="NONE"),
         "credentials only counted on their way out": _masking(action="BLOCK", outputAction="NONE"),
+        "credentials only counted on their way in": _masking(action="BLOCK", inputAction="NONE"),
         "credentials not looked for on their way in": _masking(action="BLOCK", inputEnabled=False),
         "credentials not looked for on their way out": _masking(action="BLOCK", outputEnabled=False),
         "passwords alone": _guardrail(
@@ -303,6 +304,12 @@ INVOCATIONS_LOGGED = StackRule(
         "no logging of profiles": (Resource.example(INFERENCE_PROFILE, {}),),
         "no logging of agents": (Resource.example(AGENT_ALIAS, {}),),
         "set twice: the second wins": (_guardrail(), _logging(), _logging()),
+        "set twice, beside one of an unknown region": (
+            _guardrail(),
+            _logging(),
+            _logging(),
+            replace(_logging(), props=View({"region": UNKNOWN})),
+        ),
         "not logged in the second region": (_PROVIDER, _guardrail(), _guardrail(region=_ELSEWHERE), _logging()),
         "logged in another region": (_PROVIDER, _guardrail(), _in(_ELSEWHERE, _logging())),
         "text left out": (_logging(textDataDeliveryEnabled=False), _GROUP),

@@ -144,6 +144,63 @@ def test_an_unknown_case_is_refused(environment: str, data_class: str, sentence:
         settings_for(environment, data_class)
 
 
+# --- what a setting changes ----------------------------------------------------------------------------
+
+# Rule, one of its own obeying or breaking examples, and settings under which the answer turns.
+SETTING_CASES = [
+    ("bedrock-invoke-require-allowed-model", "obeys", "a foundation model", {"allowed_models": ["vendor.*"]}),
+    ("bedrock-invoke-require-allowed-model", "breaks", "another foundation model", {"allowed_models": ["vendor.*"]}),
+    ("bedrock-require-allowed-geography", "obeys", "a job on an allowed profile", {"allowed_geographies": ["eu"]}),
+    ("bedrock-require-allowed-geography", "breaks", "a foreign geography", {"allowed_geographies": ["apac"]}),
+    ("stack-require-allowed-regions", "obeys", "the provider's region", {"allowed_regions": ["us-east-1"]}),
+    (
+        "stack-require-allowed-regions",
+        "breaks",
+        "another region",
+        {"allowed_regions": ["eu-central-1", "us-east-1"]},
+    ),
+    (
+        "sagemaker-model-require-private-registry",
+        "obeys",
+        "from ECR",
+        {"allowed_registries": ["111122223333.dkr.ecr.eu-central-1.amazonaws"]},
+    ),
+    ("stack-disallow-opaque-resources", "obeys", "a chart that is allowed", {"allowed_charts": []}),
+    (
+        "stack-disallow-opaque-resources",
+        "breaks",
+        "a chart that is not allowed",
+        {"allowed_charts": ["oci://ghcr.io/somebody/keda"]},
+    ),
+    (
+        "stack-disallow-opaque-resources",
+        "breaks",
+        "another Cloud Control type",
+        {"allowed_cloud_control_types": ["AWS::S3::*"]},
+    ),
+    (ENDPOINTS, "breaks", "no endpoint", {"endpoints_elsewhere": ["bedrock-runtime"]}),
+    (STRENGTH, "obeys", "all of it", {"harm_strengths": ["HIGH"]}),
+    (STRENGTH, "obeys", "all of it", {"harm_strengths": []}),
+    (STRENGTH, "obeys", "all of it", {"grounding_threshold_min": 0.51}),
+    (STRENGTH, "breaks", "a threshold just too low", {"grounding_threshold_min": 0.49}),
+]
+
+
+@pytest.mark.parametrize(("name", "kind", "example", "settings"), SETTING_CASES)
+def test_a_setting_turns_the_answer(name: str, kind: str, example: str, settings: dict[str, object]) -> None:
+    rule: Any = next(one for one in LLM_GUARDRAILS if one.name == name)  # Any: a rule of either kind
+    given = getattr(rule, kind)[example]
+    assert rule.judge(given).is_compliant is (kind == "obeys")
+    assert rule.judge(given, settings).is_compliant is (kind == "breaks")
+
+
+def test_a_registry_that_is_listed_is_allowed() -> None:
+    rule: Any = next(one for one in LLM_GUARDRAILS if one.name == "sagemaker-model-require-private-registry")
+    listed = {"allowed_registries": ["111122223333.dkr.ecr.eu-central-1.amazonaws.com"]}
+    assert rule.judge(rule.obeys["from ECR"], listed).is_compliant
+    assert not rule.judge(rule.breaks["a public gallery"], {"allowed_registries": ["public.ecr.aws"]}).is_compliant
+
+
 # --- what is written ---------------------------------------------------------------------------------
 
 
