@@ -244,6 +244,7 @@ def test_what_an_environment_may_use_is_what_its_stack_configures(stack: str) ->
     assert set(guardrails["bedrock-invoke-require-allowed-model"]["allowed_models"]) == models  # type: ignore[call-overload]
     assert guardrails["stack-require-allowed-regions"]["allowed_regions"] == [configured["region"]]
     assert guardrails["sagemaker-model-require-private-registry"]["allowed_registries"] == [registry]
+    assert guardrails["kubernetes-model-require-image-from-own-registry"]["registries"] == [registry]
     assert guardrails["stack-disallow-opaque-resources"]["allowed_charts"] == [
         f"oci://{registry}/llm-pipelines-{stack}-charts/keda"
     ]
@@ -260,6 +261,19 @@ def test_the_organization_admits_the_same_models_and_regions() -> None:
         models = guardrails["bedrock-invoke-require-allowed-model"]["allowed_models"]
         assert models == organization["allowed_models"]
         assert guardrails["stack-require-allowed-regions"]["allowed_regions"] == organization["allowed_regions"]
+
+
+@pytest.mark.parametrize("stack", environments())
+def test_production_is_known_by_its_account_outside_it(stack: str) -> None:
+    own = settings_for(stack, "public")["llm-guardrails"].get("stack-disallow-production-data", {})
+    elsewhere = [environment_of(stack)["accounts"]["prod"]] if stack != "prod" else None
+    assert own.get("production_accounts") == elsewhere
+
+
+@pytest.mark.parametrize("data_class", DataClass)
+def test_content_is_kept_as_long_as_its_class_lets_it(data_class: DataClass) -> None:
+    own = settings_for("prod", data_class.value)["llm-guardrails"]["bedrock-log-require-end"]
+    assert own["content_days_max"] == TREATMENTS[data_class].content_retention_days_max
 
 
 @pytest.mark.parametrize("data_class", DataClass)
