@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi_aws as aws
 
 LOGS = "arn:aws:logs:eu-central-1:111122223333:log-group"
@@ -24,27 +26,30 @@ def deploy() -> None:
 
 
 def _web_acl() -> aws.wafv2.WebAcl:
-    seen = {"cloudwatch_metrics_enabled": True, "sampled_requests_enabled": False}
-    group = {"vendor_name": "AWS", "name": "AWSManagedRulesKnownBadInputsRuleSet"}
     acl = aws.wafv2.WebAcl(
         "edge",
         scope="REGIONAL",
         default_action={"allow": {}},
-        visibility_config={**seen, "metric_name": "edge"},
+        visibility_config=_seen("edge"),
         rules=[
             {
                 "name": "known-bad-inputs",
                 "priority": 1,
                 "override_action": {"none": {}},
-                "statement": {"managed_rule_group_statement": group},
-                "visibility_config": {**seen, "metric_name": "known-bad-inputs"},
+                "statement": {
+                    "managed_rule_group_statement": {
+                        "vendor_name": "AWS",
+                        "name": "AWSManagedRulesKnownBadInputsRuleSet",
+                    }
+                },
+                "visibility_config": _seen("known-bad-inputs"),
             },
             {
                 "name": "flood",
                 "priority": 2,
                 "action": {"block": {}},
                 "statement": {"rate_based_statement": {"limit": 2000, "aggregate_key_type": "IP"}},
-                "visibility_config": {**seen, "metric_name": "flood"},
+                "visibility_config": _seen("flood"),
             },
         ],
     )
@@ -55,6 +60,10 @@ def _web_acl() -> aws.wafv2.WebAcl:
         redacted_fields=[{"single_header": {"name": "authorization"}}],
     )
     return acl
+
+
+def _seen(metric: str) -> Any:  # Any: pulumi_aws has one type of this shape for the ACL and one for its rules
+    return {"cloudwatch_metrics_enabled": True, "sampled_requests_enabled": False, "metric_name": metric}
 
 
 def _public_balancer() -> aws.lb.LoadBalancer:
