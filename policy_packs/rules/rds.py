@@ -23,9 +23,14 @@ CLUSTER_SNAPSHOT_COPY: Final = "aws:rds/clusterSnapshotCopy:ClusterSnapshotCopy"
 
 
 def _encrypted(database: Resource) -> Iterator[Outcome]:
+    # A replica in the region of its source is encrypted as that is; from elsewhere the source comes by its ARN.
+    is_local_replica = database.at("replicateSourceDb").matches(r"(?!arn:).+")
+    if is_local_replica is Truth.YES:
+        yield NotApplicable("a replica takes both from its source")
+        return
     encrypted, key = database.at("storageEncrypted"), database.at("kmsKeyId")
-    yield from demand(encrypted.equals(True), "storage is not encrypted", encrypted)
-    yield from demand(is_customer_key(key), "no customer managed key", key)
+    yield from demand(any_of(encrypted.equals(True), is_local_replica), "storage is not encrypted", encrypted)
+    yield from demand(any_of(is_customer_key(key), is_local_replica), "no customer managed key", key)
 
 
 _ENCRYPTED = {"storageEncrypted": True, "kmsKeyId": OWN_KEY}
@@ -55,9 +60,13 @@ CUSTOMER_KEY = Rule(
         "turned off": Resource.example(INSTANCE, {**_ENCRYPTED, "storageEncrypted": False}),
         "encrypted under AWS's key": Resource.example(CLUSTER, {"storageEncrypted": True}),
         "AWS's key by its name": Resource.example(CLUSTER, {**_ENCRYPTED, "kmsKeyId": "alias/aws/rds"}),
+        "a replica of another region": Resource.example(
+            INSTANCE, {"replicateSourceDb": "arn:aws:rds:eu-west-1:111122223333:db:orders"}
+        ),
     },
     neighbours={
         "an instance of a cluster takes both from the cluster": Resource.example(CLUSTER_INSTANCE, {}),
+        "a replica takes both from its source": Resource.example(INSTANCE, {"replicateSourceDb": "orders"}),
     },
 )
 

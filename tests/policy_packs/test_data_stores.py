@@ -27,6 +27,10 @@ def ingress(source: str, **props: object) -> Resource:
 
 
 WAITS: dict[str, tuple[AnyRule, Any]] = {
+    "an instance that may take its key from a source": (
+        rds.CUSTOMER_KEY,
+        Resource.example(INSTANCE, {"replicateSourceDb": UNKNOWN}),
+    ),
     "an engine that may know no IAM": (
         rds.IAM_AUTHENTICATION,
         Resource.example(INSTANCE, {"engine": UNKNOWN, "iamDatabaseAuthenticationEnabled": False}),
