@@ -29,7 +29,7 @@ class NamespaceIsolationArgs(TypedDict):
     kubernetes_version: str
     """The minor version whose standard holds: a later one may add demands that nobody has tried."""
     pod_security: PodSecurity
-    quota: Mapping[str, str]
+    quota: pulumi.Input[Mapping[str, str]]
     container_limits: NotRequired[Mapping[str, str]]
 
 
@@ -53,11 +53,11 @@ class NamespaceIsolation(Component):
         labelled = metadata(room.value, labels={**labels, **({} if room in ADDON_ROOMS else OWN_IMAGES)})
         return kubernetes.core.v1.Namespace(room.value, metadata=labelled, opts=self.child())
 
-    def _quota(self, room: Room, hard: Mapping[str, str], opts: pulumi.ResourceOptions) -> None:
+    def _quota(self, room: Room, hard: pulumi.Input[Mapping[str, str]], opts: pulumi.ResourceOptions) -> None:
         kubernetes.core.v1.ResourceQuota(
             f"{room.value}-quota",
             metadata=metadata("quota", room),
-            spec={"hard": dict(hard)},
+            spec={"hard": pulumi.Output.from_input(hard).apply(dict)},
             opts=opts,
         )
 

@@ -28,7 +28,7 @@ from components.serving_metrics import ServingMetrics, ServingMetricsArgs, readi
 from stacks.cluster.connections import Networks, policy_names, specification
 from stacks.cluster.images import Registry
 from stacks.cluster.kubeconfig import provider
-from stacks.cluster.models import deploy_model, require_promised
+from stacks.cluster.models import deploy_model, gpus_offered, require_promised
 from stacks.cluster.settings import Cluster
 from stacks.configuration import ConfigurationError
 from stacks.contract import ModelCluster
@@ -111,9 +111,18 @@ def _namespace(site: Site, room: Room) -> NamespaceIsolation:
             "room": room,
             "kubernetes_version": PINNED.version,
             "pod_security": security,
-            "quota": QUOTAS[room],
+            "quota": _quota(site, room),
         },
         site.options,
+    )
+
+
+def _quota(site: Site, room: Room) -> pulumi.Input[Mapping[str, str]]:
+    """Model servers get the GPUs that the platform's node groups may have, and no more."""
+    if room is not Room.MODELS:
+        return QUOTAS[room]
+    return pulumi.Output.from_input(site.platform.gpu_nodes).apply(
+        lambda nodes_max: {**QUOTAS[room], f"requests.{GPU_RESOURCE}": str(gpus_offered(site.settings, nodes_max))}
     )
 
 

@@ -112,6 +112,11 @@ def gpus_of(settings: Cluster, served: ServedVersion, nodes_max: Mapping[str, in
     return int(nodes_max[group]) * settings.gpus_per_node[group] - taken
 
 
+def gpus_offered(settings: Cluster, nodes_max: Mapping[str, int]) -> int:
+    """All GPUs that the platform's node groups may have."""
+    return sum(int(nodes) * settings.gpus_per_node.get(group, 0) for group, nodes in nodes_max.items())
+
+
 def require_promised(settings: Cluster, promised: Mapping[str, Any]) -> None:  # Any: as the reference gives it
     """The platform is that of our own account, and the gateway asks for this model by this name."""
     for field in ("account_id", "region"):

@@ -104,6 +104,13 @@ def test_the_autoscaler_alone_says_how_many_replicas_run(stack: str) -> None:
     assert all(one.ignore_changes == ("spec.replicas",) for one in servers)
 
 
+@pytest.mark.parametrize(("stack", "gpus"), [("staging", "2"), ("prod", "8")])
+def test_model_servers_may_take_the_gpus_that_node_groups_may_have(stack: str, gpus: str) -> None:
+    [quota] = [one for one in of_type(captured("cluster", stack), "ResourceQuota") if one.name == "models-quota"]
+
+    assert quota.inputs["spec"]["hard"]["requests.nvidia.com/gpu"] == gpus
+
+
 LISTED = REPOSITORY / "tests" / "contracts" / "graphs" / "cluster.txt"
 
 
