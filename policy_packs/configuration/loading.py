@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from policy_packs.exemption import SCHEMA as EXEMPTIONS
 from policy_packs.packs import PACKS
-from policy_packs.rule import AnyRule
+from policy_packs.remediation import REMEDIES
+from policy_packs.rule import AnyRule, Rule
+from policy_packs.serving import remedy_name
 
 FOLDER: Final = Path(__file__).resolve().parent
 ON_UNKNOWN: Final = ("report", "deny")
@@ -76,8 +79,8 @@ def read(file: Path, rules: Iterable[AnyRule]) -> Settings:
 
 
 def checked(content: object, rules: Iterable[AnyRule], place: str) -> Settings:
-    """The content itself, if every rule, setting and value in it is one that exists."""
-    known = {rule.name: rule for rule in rules}
+    """The content itself, if every policy, setting and value in it is one that exists."""
+    known = {accepted.name: accepted for rule in rules for accepted in _accepted(rule)}
     for name, settings in _mapping(content, place).items():
         if name not in known:
             raise ConfigurationError(f"{place}: {name!r} is no rule of this pack{_near(name, known)}")
@@ -86,17 +89,40 @@ def checked(content: object, rules: Iterable[AnyRule], place: str) -> Settings:
     return {name: dict(settings) for name, settings in _mapping(content, place).items()}
 
 
-def _check(rule: AnyRule, setting: str, value: object, place: str) -> None:
-    if setting == "on_unknown":
-        allowed = value in ON_UNKNOWN if isinstance(value, str) else False
-        _refuse_unless(allowed, place, f"must be one of {', '.join(ON_UNKNOWN)}")
+@dataclass(frozen=True)
+class _Accepted:
+    """What may be said of one policy. A rule is never switched off: an exemption says what, why and until when."""
+
+    name: str
+    settings: Mapping[str, object]
+    levels: tuple[str, ...]
+    judges: bool = True
+
+    def names(self) -> tuple[str, ...]:
+        """Every setting, Pulumi's own among them."""
+        return (*self.settings, "enforcementLevel", *(("on_unknown", "exemptions") if self.judges else ()))
+
+
+def _accepted(rule: AnyRule) -> Iterator[_Accepted]:
+    remedy = REMEDIES.get(rule.name)
+    is_remedied = isinstance(rule, Rule) and remedy is not None
+    yield _Accepted(rule.name, rule.settings, ("mandatory", "remediate") if is_remedied else ("mandatory",))
+    if remedy is not None and not is_remedied:
+        yield _Accepted(remedy_name(rule.name), remedy.settings, ("disabled", "remediate"), judges=False)
+
+
+def _check(policy: _Accepted, setting: str, value: object, place: str) -> None:
+    if setting not in policy.names():
+        allowed = ", ".join(sorted(policy.names()))
+        raise ConfigurationError(f"{place}: is no setting of this rule (allowed: {allowed})")
+    if setting in policy.settings:
+        _check_type(policy.settings[setting], value, place)
     elif setting == "exemptions":
         _refuse_unless(_are_exemptions(value), place, "must be a list of objects with the texts urn, reason and ends")
-    elif setting in rule.settings:
-        _check_type(rule.settings[setting], value, place)
     else:
-        allowed_names = ", ".join(sorted((*rule.settings, "on_unknown", "exemptions")))
-        raise ConfigurationError(f"{place}: is no setting of this rule (allowed: {allowed_names})")
+        allowed_values = policy.levels if setting == "enforcementLevel" else ON_UNKNOWN
+        is_one = isinstance(value, str) and value in allowed_values
+        _refuse_unless(is_one, place, f"must be one of {', '.join(allowed_values)}")
 
 
 def _check_type(default: object, value: object, place: str) -> None:

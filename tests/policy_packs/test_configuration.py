@@ -55,9 +55,10 @@ def environment_of(stack: str) -> Any:  # Any: configuration as it stands in the
         (
             {STRENGTH: {"grounding_min": 0.7}},
             f"here: {STRENGTH}.grounding_min: is no setting of this rule "
-            "(allowed: exemptions, grounding_threshold_min, harm_strengths, on_unknown)",
+            "(allowed: enforcementLevel, exemptions, grounding_threshold_min, harm_strengths, on_unknown)",
         ),
-        ({STRENGTH: {"enforcementLevel": "disabled"}}, "enforcementLevel: is no setting of this rule"),
+        ({STRENGTH: {"enforcementLevel": "disabled"}}, "enforcementLevel: must be one of mandatory"),
+        ({STRENGTH: {"enforcementLevel": "remediate"}}, "enforcementLevel: must be one of mandatory"),
         ({STRENGTH: {"grounding_threshold_min": "0.7"}}, "grounding_threshold_min: must be a number"),
         ({STRENGTH: {"grounding_threshold_min": True}}, "grounding_threshold_min: must be a number"),
         ({STRENGTH: {"grounding_threshold_min": None}}, "grounding_threshold_min: must be a number"),
@@ -93,6 +94,38 @@ def test_what_nobody_can_mean_is_refused_with_its_place(content: object, sentenc
 )
 def test_what_a_rule_takes_is_left_as_it_is(settings: dict[str, object]) -> None:
     assert checked({STRENGTH: settings}, LLM_GUARDRAILS, "here") == {STRENGTH: settings}
+
+
+REMEDIED, REMEDY = "ec2-launch-template-require-imdsv2", "s3-bucket-require-customer-key-remedy"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {REMEDIED: {"enforcementLevel": "remediate"}},
+        {REMEDY: {"enforcementLevel": "remediate", "kms_key_arn": "arn:aws:kms:…"}},
+        {REMEDY: {"enforcementLevel": "disabled"}},
+    ],
+)
+def test_a_remedy_is_switched_on_where_there_is_one(content: dict[str, object]) -> None:
+    assert checked(content, PACKS["baseline-security"], "here") == content
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ({REMEDIED: {"enforcementLevel": "advisory"}}, "must be one of mandatory, remediate"),
+        ({REMEDY: {"enforcementLevel": "mandatory"}}, "must be one of disabled, remediate"),
+        ({REMEDY: {"kms_key_arn": 1}}, "kms_key_arn: must be a text"),
+        ({REMEDY: {"on_unknown": "deny"}}, "is no setting of this rule (allowed: enforcementLevel, kms_key_arn)"),
+        ({f"{REMEDIED}-remedy": {}}, "is no rule of this pack"),
+        ({"kms-key-require-rotation-remedy": {}}, "is no rule of this pack (near: kms-key-require-rotation"),
+    ],
+)
+def test_a_remedy_that_is_none_is_refused(content: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        checked(content, PACKS["baseline-security"], "here")
+    assert sentence in str(refused.value)
 
 
 def test_a_whole_number_stays_one() -> None:
