@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from policy_packs.bucket import BUCKET as BUCKET_TYPE
 from policy_packs.packs import PACKS
 from policy_packs.rules import s3
 from stacks.local import engine, policy_report
@@ -44,7 +45,7 @@ def urn(token: str, name: str) -> str:
 
 def resource(token: str, name: str, inputs: Json, bucket: str = "", **more: Any) -> Json:
     """As `pulumi stack export` writes one, null lists included."""
-    joined = {"bucket": [urn(s3.BUCKET, bucket)]} if bucket else None
+    joined = {"bucket": [urn(BUCKET_TYPE, bucket)]} if bucket else None
     return {
         "urn": urn(token, name),
         "type": token,
@@ -65,7 +66,7 @@ OWN_KEY = "arn:aws:kms:eu-central-1:111122223333:key/0d1c5a52-7f0e-4f5e-9a3e-2b6
 KEY_POLICY = json.dumps(
     {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "111122223333"}, "Action": "kms:*", "Resource": "*"}]}
 )
-BUCKET = resource(s3.BUCKET, "prompts", {"bucket": "prompts"})
+BUCKET = resource(BUCKET_TYPE, "prompts", {"bucket": "prompts"})
 BLOCK = resource(s3.PUBLIC_ACCESS_BLOCK, "block", FOUR_BLOCKS, bucket="prompts")
 POLICY = resource(s3.POLICY, "policy", {"policy": json.dumps({"Statement": [TLS_ONLY]})}, bucket="prompts")
 REST = [
