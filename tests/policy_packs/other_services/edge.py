@@ -16,7 +16,6 @@ def deploy() -> None:
     for name, endpoint in {"front": balancer.arn, "api": stage.arn}.items():
         aws.wafv2.WebAclAssociation(f"{name}-acl", resource_arn=endpoint, web_acl_arn=acl.arn)
     _http_api()
-    _classic_balancer()
     aws.ecr.RepositoryPolicy(
         "shared-images",
         repository="shared-images",
@@ -128,13 +127,4 @@ def _http_api() -> None:
         api_id=api.id,
         access_log_settings={"destination_arn": f"{LOGS}:tools", "format": "$context.requestId"},
         default_route_settings={"throttling_rate_limit": 50, "throttling_burst_limit": 100},
-    )
-
-
-def _classic_balancer() -> None:
-    aws.elb.LoadBalancer(
-        "old",
-        subnets=["subnet-1"],
-        listeners=[{"lb_port": 443, "lb_protocol": "tcp", "instance_port": 8443, "instance_protocol": "tcp"}],
-        access_logs={"bucket": "load-balancer-logs"},
     )
