@@ -80,8 +80,10 @@ class Statement:
                 return found
         return View(MISSING, f"{self.path}.Condition")
 
-    def has_other_conditions(self, key: str) -> Truth:
-        """Whether anything but this key decides too: a second condition narrows a Deny and leaves a way round it."""
+    def has_other_conditions(self, key: str, *beside: str) -> Truth:
+        """Whether anything but this key, once, and those beside it decides too: a second condition narrows a Deny and
+        leaves a way round it.
+        """
         block = self.view.at("Condition")
         if block.is_unknown:
             return Truth.UNKNOWN
@@ -89,7 +91,8 @@ class Statement:
         if UNKNOWN in operators.values():
             return Truth.UNKNOWN
         names = [name.lower() for inner in operators.values() if isinstance(inner, dict) for name in inner]
-        return Truth.of(names != [key.lower()])
+        known = {one.lower() for one in beside}
+        return Truth.of([name for name in names if name not in known] != [key.lower()])
 
     def names_whole_service(self) -> Truth:
         """Every action of a service, or everything but a list."""

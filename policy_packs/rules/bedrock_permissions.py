@@ -15,13 +15,19 @@ from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
 INVOKE: Final = ("bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream")  # Converse is authorised by them
-OTHER_WAYS_IN: Final = (
+MODEL_CALLS: Final = (
+    *INVOKE,
     "bedrock:InvokeAgent",
     "bedrock:InvokeInlineAgent",
     "bedrock:InvokeFlow",
     "bedrock:CreateModelInvocationJob",
     "bedrock:StartAsyncInvoke",
+    "bedrock:Retrieve",
     "bedrock:RetrieveAndGenerate",
+    "bedrock-mantle:CreateInference",
+    "sagemaker:InvokeEndpoint",
+    "sagemaker:InvokeEndpointAsync",
+    "sagemaker:InvokeEndpointWithResponseStream",
 )
 GUARDRAIL_KEY: Final = "bedrock:GuardrailIdentifier"
 _PINNED: Final = r"arn:[^:]*:bedrock:[^:]*:\d{12}:guardrail/[\w-]+:[1-9]\d*"
