@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import accumulate
 
 from pulumi_policy import proxy
 
@@ -30,12 +31,25 @@ _SENTINELS = frozenset(value for name, value in vars(proxy).items() if name.star
 def plain(value: object) -> object:
     """Pulumi's proxies as plain data; UNKNOWN where a value is not known; bridge keys (`__defaults`) left out."""
     if isinstance(value, str):
-        return UNKNOWN if value in _SENTINELS else value
+        return UNKNOWN if value in _SENTINELS else _readable(value)
     if isinstance(value, Mapping):
         return {key: _read(value, key) for key in value if not str(key).startswith("__")}
     if isinstance(value, Sequence) and not isinstance(value, bytes):
         return [_read(value, index) for index in range(len(value))]
     return value
+
+
+_DEEPEST = 100  # objects and lists within each other; no document of AWS comes near
+_HALF_A_DOCUMENT = "{"
+
+
+def _readable(text: str) -> str:
+    """A document made to break who reads it reads as half a document, which is a fault that every rule names."""
+    if len(text) < _DEEPEST or text.lstrip()[:1] not in ("{", "["):
+        return text
+    depths = accumulate(1 if one in "{[" else -1 for one in re.findall(r"[][{}]", text))
+    is_hostile = max(depths, default=0) > _DEEPEST or re.search(r"\d{4000}", text) is not None
+    return _HALF_A_DOCUMENT if is_hostile else text
 
 
 def _read(container: Mapping[str, object] | Sequence[object], key: object) -> object:
