@@ -306,6 +306,7 @@ def _own_roles(stack: Stack) -> Iterator[Outcome]:
     agents = [(one, _ROLE_OF[one.type]) for one in stack.of_type(*_ROLE_OF)]
     if not agents:
         yield NotApplicable("the stack has no agent")
+        return
     holders: defaultdict[str, list[Resource]] = defaultdict(list)
     for agent, name in agents:
         role, joined = agent.at(name), agent.joined.get(name, ())

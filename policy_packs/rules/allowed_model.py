@@ -14,8 +14,8 @@ from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, 
 from policy_packs.rules.bedrock import INFERENCE_PROFILE
 from policy_packs.rules.bedrock_agent import AGENT
 from policy_packs.rules.bedrock_permissions import INVOKE, invoking
-from policy_packs.tristate import Truth, all_of, any_of, negate
-from policy_packs.view import View
+from policy_packs.tristate import Truth
+from policy_packs.view import UNKNOWN, View
 
 BATCH_JOB: Final = "aws:bedrockmodel/invocationJob:InvocationJob"
 MODEL_PATHS: Final = {INFERENCE_PROFILE: "modelSource.copyFrom", AGENT: "foundationModel", BATCH_JOB: "modelId"}
@@ -31,24 +31,24 @@ def _allowed(resource: Resource) -> Iterator[Outcome]:
     named = list(named_models(resource))
     if not named:
         yield NotApplicable("names no model")
-    patterns = resource.settings.get("allowed_models")
+        return
+    patterns = resource.settings["allowed_models"]
     listed = tuple(str(one) for one in patterns) if isinstance(patterns, list | tuple) else ()
-    for model, certainly in named:
-        truth = any_of(_is_allowed(model, listed), negate(certainly))
-        yield from demand(truth, "is not an allowed model", model)
+    for model in named:
+        yield from demand(_is_allowed(model, listed), "is not an allowed model", model)
 
 
-def named_models(resource: Resource) -> Iterator[tuple[View, Truth]]:
-    """Each model or profile, and whether it is certainly named in order to be called."""
+def named_models(resource: Resource) -> Iterator[View]:
+    """Each model or profile that may be called; unknown where a statement may not be about calls at all."""
     if resource.type in MODEL_PATHS:
-        yield resource.at(MODEL_PATHS[resource.type]), Truth.YES
+        yield resource.at(MODEL_PATHS[resource.type])
         return
     for document in identity_documents(resource):
         if document.view.is_unknown:
-            yield document.view, Truth.UNKNOWN
+            yield document.view
         for statement in invoking(document):
-            certainly = all_of(statement.allows(), statement.covers(*INVOKE))
-            yield from ((one, certainly) for one in statement.resources())
+            is_doubtful = Truth.UNKNOWN in (statement.allows(), statement.covers(*INVOKE))
+            yield from (View(UNKNOWN, one.path) if is_doubtful else one for one in statement.resources())
 
 
 def _is_allowed(model: View, listed: tuple[str, ...]) -> Truth:

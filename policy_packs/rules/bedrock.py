@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import combinations
 from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
@@ -49,8 +50,7 @@ def _stops_credentials(guardrail: Resource) -> Iterator[Outcome]:
 
 def _grounds(guardrail: Resource) -> Iterator[Outcome]:
     grounding = guardrail.at("contextualGroundingPolicyConfig.filtersConfigs")
-    least = guardrail.settings["grounding_threshold_min"]
-    minimum = float(least) if isinstance(least, int | float) else 1.0
+    minimum = float(str(guardrail.settings["grounding_threshold_min"]))
     for kind in ("GROUNDING", "RELEVANCE"):
         truth = grounding.any(partial(_reaches, kind=kind, minimum=minimum))
         yield from demand(truth, f"{kind} has no threshold that is high enough", grounding)
@@ -91,7 +91,7 @@ def _guardrail(**changes: object) -> Resource:
     return Resource.example(GUARDRAIL, {**props, **changes}, "guardrail")
 
 
-_ATTACK = {"type": "PROMPT_ATTACK", "inputStrength": "HIGH", "outputStrength": "NONE"}
+_ATTACK: Final[dict[str, object]] = {"type": "PROMPT_ATTACK", "inputStrength": "HIGH", "outputStrength": "NONE"}
 
 
 def _harm_filters(**changes: object) -> list[dict[str, object]]:
@@ -100,6 +100,16 @@ def _harm_filters(**changes: object) -> list[dict[str, object]]:
 
 def _filters(*attacks: dict[str, object], **changes: object) -> Resource:
     return _guardrail(contentPolicyConfig={"filtersConfigs": [*(attacks or (_ATTACK,)), *_harm_filters(**changes)]})
+
+
+def _without_filter(kind: str) -> Resource:
+    filters = [one for one in (_ATTACK, *_harm_filters(inputStrength="HIGH")) if one["type"] != kind]
+    return _guardrail(contentPolicyConfig={"filtersConfigs": filters})
+
+
+def _masking_but(kind: str) -> Resource:
+    entities = [one for one in _entities(action="BLOCK") if one["type"] != kind]
+    return _guardrail(sensitiveInformationPolicyConfig={"piiEntitiesConfigs": entities})
 
 
 def _entities(**settings: object) -> list[dict[str, object]]:
@@ -141,6 +151,9 @@ GUARDRAIL_STRENGTH = Rule(
         "prompt attacks at medium strength": _filters({**_ATTACK, "inputStrength": "MEDIUM"}),
         "prompt attacks only counted": _filters({**_ATTACK, "inputAction": "NONE"}),
         "prompt attacks switched off": _filters({**_ATTACK, "inputEnabled": False}),
+        **{f"{kind} not filtered": _without_filter(kind) for kind in ["SEXUAL", "VIOLENCE", "HATE"]},
+        **{f"{kind} not filtered": _without_filter(kind) for kind in ["INSULTS", "MISCONDUCT", "PROMPT_ATTACK"]},
+        **{f"{kind} let through": _masking_but(kind) for kind in ["AWS_ACCESS_KEY", "AWS_SECRET_KEY", "PASSWORD"]},
         "only prompt attacks": _guardrail(contentPolicyConfig={"filtersConfigs": [_ATTACK]}),
         "harm let in": _filters(inputStrength="NONE"),
         "harm let out": _filters(outputStrength="NONE"),
@@ -169,6 +182,7 @@ GUARDRAIL_STRENGTH = Rule(
 def _versioned(stack: Stack) -> Iterator[Outcome]:
     if not stack.of_type(GUARDRAIL, TASK_DEFINITION):
         yield NotApplicable("the stack has neither a guardrail nor a container")
+        return
     for guardrail in stack.of_type(GUARDRAIL):
         related = stack.related(guardrail, (GUARDRAIL_VERSION,), by="guardrailArn")
         kept = [one.at("skipDestroy").equals(True) for one in related.certain]
@@ -232,6 +246,7 @@ def _logged(stack: Stack) -> Iterator[Outcome]:
     users, settings = stack.of_type(*_USERS), stack.of_type(INVOCATION_LOGGING)
     if not users and not settings:
         yield NotApplicable("the stack serves no model")
+        return
     yield from _once_per_region(stack, [region_of(stack, one) for one in users])
     for one in settings:
         logging, text = one.at("loggingConfig"), one.at("loggingConfig.textDataDeliveryEnabled")
@@ -244,14 +259,12 @@ def _logged(stack: Stack) -> Iterator[Outcome]:
 def _once_per_region(stack: Stack, used: list[View]) -> Iterator[Outcome]:
     """AWS keeps one setting per account and region: where there are two, the second wins."""
     settings = [region_of(stack, one) for one in stack.of_type(INVOCATION_LOGGING)]
-    waiting = sum(one.is_unknown for one in settings)
-    for region in sorted({one.text for one in used if not one.is_unknown}):
-        certain = sum(one.equals(region) is Truth.YES for one in settings)
-        truth = Truth.UNKNOWN if waiting and certain < 2 else Truth.of(certain == 1)
-        message = "models are called in a region in which invocation logging is not set exactly once"
-        yield from demand(truth, message, View(None, "stack"))
-    if any(one.is_unknown for one in used):
-        yield from demand(Truth.UNKNOWN, "", View(None, "region"))
+    subject = View(None, "stack")
+    for region in {repr(one.value): one for one in used}.values():
+        found = [Truth.UNKNOWN if region.is_unknown else one.equals(region.value) for one in settings]
+        twice = any_of(*(all_of(*pair) for pair in combinations(found, 2)))
+        yield from demand(any_of(*found), "models are called in a region without invocation logging", subject)
+        yield from forbid(twice, "invocation logging is set twice in one region: the second wins", subject)
 
 
 def _sink_encrypted(stack: Stack, logging: Resource) -> Iterator[Outcome]:

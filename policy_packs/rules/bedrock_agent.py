@@ -24,6 +24,7 @@ def _guarded(resource: Resource) -> Iterator[Outcome]:
     calling = [one for one in nodes.items() if _calls_model(one) is not Truth.NO]
     if not calling:
         yield NotApplicable("no node of the flow calls a model")
+        return
     for node in calling:
         for kind in _CALLING_NODES:
             yield from _judge_node(node.at(f"configuration.{kind}"))

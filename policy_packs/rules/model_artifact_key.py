@@ -23,12 +23,14 @@ from policy_packs.view import View
 class KeyPlace:
     """Where a key is given: `path` below every element of `block`; an empty block is the resource itself.
 
-    `machine` leads to an instance type: SageMaker refuses a key of ours for local disks.
+    `machine` leads to an instance type: SageMaker refuses a key of ours for local disks. Elements without the part
+    `only_with` store nothing.
     """
 
     path: str
     block: str = ""
     machine: str = ""
+    only_with: str = ""
 
 
 def _always(*paths: str) -> tuple[KeyPlace, ...]:
@@ -92,16 +94,17 @@ _SAGEMAKER: Final[Mapping[str, tuple[KeyPlace, ...]]] = {
     "aws:sagemaker/deviceFleet:DeviceFleet": _always("outputConfig.kmsKeyId"),
     "aws:sagemaker/endpointConfiguration:EndpointConfiguration": (
         KeyPlace("outputConfig.kmsKeyId", "asyncInferenceConfig"),
-        KeyPlace("coreDumpConfig.kmsKeyId", "productionVariants[coreDumpConfig]"),
-        KeyPlace("coreDumpConfig.kmsKeyId", "shadowProductionVariants[coreDumpConfig]"),
+        KeyPlace("coreDumpConfig.kmsKeyId", "productionVariants", only_with="coreDumpConfig"),
+        KeyPlace("coreDumpConfig.kmsKeyId", "shadowProductionVariants", only_with="coreDumpConfig"),
     ),
 }
 
 
 def _encrypted(resource: Resource, places: Mapping[str, tuple[KeyPlace, ...]]) -> Iterator[Outcome]:
-    found = [(holder, place) for place in places[resource.type] for holder in _holders(resource, place.block)]
+    found = [(holder, place) for place in places[resource.type] for holder in _holders(resource, place)]
     if not found:
         yield NotApplicable("nothing is stored")
+        return
     for holder, place in found:
         key = holder.at(place.path)
         yield from demand(any_of(is_customer_key(key), _takes_none(holder, place)), "no customer managed key", key)
@@ -111,13 +114,12 @@ def _takes_none(holder: View, place: KeyPlace) -> Truth:
     return has_local_disk(holder.at(place.machine)) if place.machine else Truth.NO
 
 
-def _holders(resource: Resource, block: str) -> Sequence[View]:
-    """The resource itself, or each element of a block that is given; `variants[part]`: those that have the part."""
-    if not block:
+def _holders(resource: Resource, place: KeyPlace) -> Sequence[View]:
+    """The resource itself, or each element of a block that is given and has the part."""
+    if not place.block:
         return (resource.props,)
-    path, _, part = block.rstrip("]").partition("[")
-    elements = resource.at(path).items()
-    return [one for one in elements if not part or one.at(part).is_given() is not Truth.NO]
+    part = place.only_with
+    return [one for one in resource.at(place.block).items() if not part or one.at(part).is_given() is not Truth.NO]
 
 
 def _example(kind: str, props: Mapping[str, object]) -> tuple[str, Resource]:

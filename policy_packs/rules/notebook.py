@@ -9,7 +9,7 @@ from typing import Final
 from policy_packs.policy_document import Document, identity_documents
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
-from policy_packs.tristate import Truth, all_of
+from policy_packs.tristate import Truth, all_of, any_of
 
 NOTEBOOK: Final = "aws:sagemaker/notebookInstance:NotebookInstance"
 _ROLE: Final = "aws:iam/role:Role"
@@ -135,12 +135,13 @@ def _narrow_roles(stack: Stack) -> Iterator[Outcome]:
     notebooks = stack.of_type(NOTEBOOK)
     if not notebooks:
         yield NotApplicable("the stack has no notebook")
+        return
     for notebook in notebooks:
-        if notebook.at("roleArn").is_unknown and not notebook.joined.get("roleArn"):
-            yield from demand(Truth.UNKNOWN, "", notebook.at("roleArn"), notebook.urn)
-        for role in stack.of_type(_ROLE):
-            if _holds(notebook, role):
-                yield from _judge_role(stack, role)
+        role = notebook.at("roleArn")
+        truth = any_of(Truth.of("roleArn" in notebook.joined), role.is_given())
+        yield from demand(truth, "names no role", role, notebook.urn)
+        for held in (one for one in stack.of_type(_ROLE) if _holds(notebook, one)):
+            yield from _judge_role(stack, held)
 
 
 def _holds(notebook: Resource, role: Resource) -> bool:
@@ -169,8 +170,8 @@ def _judge_document(document: Document, holder: Resource) -> Iterator[Outcome]:
     for statement in document.statements:
         everything = statement.view.at("Action").any(lambda one: one.matches(r"\*+"))
         everything = everything if statement.view.at("NotAction").is_given() is Truth.NO else Truth.YES
-        message = "lets a notebook do everything"
-        yield from forbid(all_of(statement.allows(), everything), message, statement.view, holder.urn)
+        found = all_of(statement.allows(), everything)
+        yield from forbid(found, "lets a notebook do everything", statement.view, holder.urn)
 
 
 def _statement(**parts: object) -> str:
@@ -213,6 +214,11 @@ NARROW_ROLE = StackRule(
     },
     breaks={
         "every action": _with_role(_PLAIN_ROLE, _inline(Action="*")),
+        "every action behind one that is named": _with_role(_PLAIN_ROLE, _inline(Action=["s3:GetObject", "*"])),
+        "no role": (_notebook(),),
+        "a document that cannot be read": _with_role(
+            _PLAIN_ROLE, Resource.example(_ROLE_POLICY, {"policy": "{"}, "inline", role="role")
+        ),
         "everything but a list": _with_role(_PLAIN_ROLE, _inline(NotAction="iam:*")),
         "every action in the role itself": _with_role(
             Resource.example(_ROLE, {"inlinePolicies": [{"policy": _statement(Action=["*"])}]}, "role")

@@ -40,6 +40,7 @@ def _transparent(stack: Stack) -> Iterator[Outcome]:
     opaque = [one for one in stack.resources if _is_opaque(one.type)]
     if not exempted and not opaque:
         yield NotApplicable("the stack hides nothing from the rules")
+        return
     for one in exempted:
         subject = one.at(_EXEMPTIONS[one.type][1])
         yield from demand(_is_exempted(one, subject), "makes resources that no rule sees", subject, one.urn)

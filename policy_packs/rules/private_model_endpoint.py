@@ -28,21 +28,17 @@ _SERVICES: Final = {
 
 
 def _private(stack: Stack) -> Iterator[Outcome]:
-    needed = sorted({_SERVICES[one.type] for one in stack.of_type(*_SERVICES)})
-    if not needed:
+    users = stack.of_type(*_SERVICES)
+    if not users:
         yield NotApplicable("nothing in the stack is made to be called as a model")
-    elsewhere = _elsewhere(stack)
+        return
+    elsewhere = {one.text for one in View(users[0].settings["endpoints_elsewhere"]).items()}
+    needed = sorted({_SERVICES[one.type] for one in users} - elsewhere)
     endpoints = stack.of_type(VPC_ENDPOINT)
     for service in needed:
-        truth = any_of(Truth.of(service in elsewhere), *(_serves(stack, one, service) for one in endpoints))
-        message = f"{service} is used, yet has no private endpoint with private DNS and a policy"
-        yield from demand(truth, message, View(None, "stack"))
-
-
-def _elsewhere(stack: Stack) -> tuple[str, ...]:
-    """Every resource of a stack carries the same settings."""
-    listed = next((one.settings.get("endpoints_elsewhere") for one in stack.resources), ())
-    return tuple(listed) if isinstance(listed, list | tuple) else ()
+        truth = any_of(*(_serves(stack, one, service) for one in endpoints))
+        subject = View(None, service)
+        yield from demand(truth, "is used, yet has no private endpoint with private DNS and a policy", subject)
 
 
 def _serves(stack: Stack, endpoint: Resource, service: str) -> Truth:

@@ -14,7 +14,7 @@ from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, 
 from policy_packs.rules.allowed_model import BATCH_JOB, MODEL_PATHS, named_models
 from policy_packs.rules.bedrock import GUARDRAIL, INFERENCE_PROFILE
 from policy_packs.rules.bedrock_agent import AGENT
-from policy_packs.tristate import Truth, any_of, negate
+from policy_packs.tristate import any_of, negate
 from policy_packs.view import MISSING
 
 _GUARDRAIL_PROFILE: Final = "crossRegionConfig.guardrailProfileIdentifier"
@@ -33,14 +33,14 @@ def _texts(setting: object) -> tuple[str, ...]:
 
 
 def _within_geography(resource: Resource) -> Iterator[Outcome]:
-    named = [*named_models(resource), *((one, Truth.YES) for one in resource.at(_GUARDRAIL_PROFILE).items())]
+    named = [*named_models(resource), *resource.at(_GUARDRAIL_PROFILE).items()]
     if not named:
         yield NotApplicable("names neither model nor profile")
-    allowed = _texts(resource.settings.get("allowed_geographies"))
-    for profile, certainly in named:
+        return
+    allowed = _texts(resource.settings["allowed_geographies"])
+    for profile in named:
         inside = any_of(negate(profile.matches(_GEOGRAPHY)), *(profile.matches(_in(one)) for one in allowed))
-        message = "lets AWS route calls out of the geographies that are allowed"
-        yield from demand(any_of(inside, negate(certainly)), message, profile)
+        yield from demand(inside, "lets AWS route calls out of the geographies that are allowed", profile)
 
 
 def _in(geography: str) -> str:
@@ -107,10 +107,11 @@ def _in_region(stack: Stack) -> Iterator[Outcome]:
     placed = _saying(one for one in stack.resources if one.type.startswith("aws:"))
     if not placed and not providers:
         yield NotApplicable("nothing in the stack says its region")
+        return
     own = _own_regions(providers) or _own_regions(placed)[:1]
     for one in (*providers, *placed):
         region = one.at("region")
-        allowed = _texts(one.settings.get("allowed_regions")) or own
+        allowed = _texts(one.settings["allowed_regions"]) or own
         yield from demand(region.equals(*allowed), "stands outside the regions that are allowed", region, one.urn)
 
 

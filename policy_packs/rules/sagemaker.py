@@ -89,6 +89,7 @@ def _image_by_digest(model: Resource) -> Iterator[Outcome]:
     containers = [*model.at("primaryContainer").items(), *model.at("containers").items()]
     if not containers:
         yield NotApplicable("the model has no container")
+        return
     for container in containers:
         image = container.at("image")
         from_package = all_of(negate(image.is_given()), container.at("modelPackageName").is_given())
@@ -137,8 +138,6 @@ IMAGE_BY_DIGEST = Rule(
 
 def _private_registry(model: Resource) -> Iterator[Outcome]:
     containers = [*model.at("primaryContainer").items(), *model.at("containers").items()]
-    if not any(container.at("image").is_given() is not Truth.NO for container in containers):
-        yield NotApplicable("the model names no image")
     for container in containers:
         image, mode = container.at("image"), container.at("imageConfig.repositoryAccessMode", absent="Platform")
         without_image = negate(image.is_given())
@@ -148,7 +147,7 @@ def _private_registry(model: Resource) -> Iterator[Outcome]:
 
 def _is_allowed_image(model: Resource, image: View) -> Truth:
     """Whose registry it may be is the setting; that it is a private one of ECR is the rule."""
-    prefixes = _texts(model.settings.get("allowed_registries"))
+    prefixes = _texts(model.settings["allowed_registries"])
     allowed = Truth.of(not prefixes or any(image.text.startswith(f"{one}/") for one in prefixes))
     return all_of(image.matches(_PRIVATE_ECR), Truth.UNKNOWN if image.is_unknown else allowed)
 

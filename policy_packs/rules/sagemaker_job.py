@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from policy_packs.resource import Resource
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand
+from policy_packs.rule import Controls, Outcome, Rule, Severity, demand
 from policy_packs.view import View
 
 DATA_QUALITY: Final = "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition"
@@ -33,20 +33,17 @@ def _switches(job: Resource) -> tuple[View, ...]:
 
 
 def _encrypted_traffic(job: Resource) -> Iterator[Outcome]:
-    yield from _switched_on(job, "enableInterContainerTrafficEncryption", "its machines talk in clear")
+    for switch in _named(job, "enableInterContainerTrafficEncryption"):
+        yield from demand(switch.equals(True), "its machines talk in clear", switch)
 
 
 def _isolated(job: Resource) -> Iterator[Outcome]:
-    yield from _switched_on(job, "enableNetworkIsolation", "the container may call anybody")
+    for switch in _named(job, "enableNetworkIsolation"):
+        yield from demand(switch.equals(True), "the container may call anybody", switch)
 
 
-def _switched_on(job: Resource, name: str, message: str) -> Iterator[Outcome]:
-    switches = _switches(job)
-    if not switches:
-        yield NotApplicable("the job is defined elsewhere")
-    for holder in switches:
-        switch = holder.at(name, absent=False)
-        yield from demand(switch.equals(True), message, switch)
+def _named(job: Resource, name: str) -> tuple[View, ...]:
+    return tuple(holder.at(name, absent=False) for holder in _switches(job))
 
 
 _ALL: Final = {"enableInterContainerTrafficEncryption": True, "enableNetworkIsolation": True}
