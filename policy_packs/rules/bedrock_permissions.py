@@ -11,6 +11,7 @@ from policy_packs.resource import Resource
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand, forbid
 from policy_packs.rules.ecs import TASK_DEFINITION, containers
 from policy_packs.rules.iam import ROLE_POLICY
+from policy_packs.rules.lambda_function import FUNCTION, variables_of
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -115,6 +116,12 @@ NAMED_MODEL = Rule(
         "hidden behind NotAction": permission({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}),
         "hidden behind NotResource": permission(
             {"Effect": "Allow", "Action": "bedrock:Invoke*", "NotResource": _MODEL}
+        ),
+    },
+    neighbours={
+        "a look at every model": permission({**_ALLOW, "Action": "bedrock:ListFoundationModels", "Resource": "*"}),
+        "every object of a bucket that is called like a model": permission(
+            {**_READ, "Resource": "arn:aws:s3:::foundation-model/*"}
         ),
     },
 )
@@ -233,11 +240,16 @@ GUARDED_INVOCATION = Rule(
         ),
         "a profile of which the document says nothing": permission({**_ALLOW, "Resource": _PROFILE}),
     },
+    neighbours={
+        "a guardrail applied to a text": permission({**_ALLOW, "Action": "bedrock:ApplyGuardrail"}),
+        "a look at models": permission({**_ALLOW, "Action": "bedrock:GetFoundationModel", "Resource": "*"}),
+    },
 )
 
 BEARER_ACTIONS: Final = ("bedrock:CallWithBearerToken", "bedrock-mantle:CallWithBearerToken")
 SERVICE_CREDENTIAL: Final = "aws:iam/serviceSpecificCredential:ServiceSpecificCredential"
 VPC_ENDPOINT: Final = "aws:ec2/vpcEndpoint:VpcEndpoint"
+_KEY_MAKERS: Final = ("iam:CreateServiceSpecificCredential", "iam:ResetServiceSpecificCredential")
 _BEARER_VARIABLE: Final = "AWS_BEARER_TOKEN_BEDROCK"
 
 
@@ -250,6 +262,9 @@ def _no_side_door(resource: Resource) -> Iterator[Outcome]:
         yield from forbid(service.matches(r".*\.bedrock-mantle"), message, service)
     elif resource.type == TASK_DEFINITION:
         yield from _task(resource)
+    elif resource.type == FUNCTION:
+        key = variables_of(resource).at(_BEARER_VARIABLE)
+        yield from forbid(key.is_given(), "hands a Bedrock API key to a function", key)
     else:
         yield from _permissions(resource)
 
@@ -275,12 +290,27 @@ def _permissions(resource: Resource) -> Iterator[Outcome]:
         for statement in document.statements:
             found = all_of(statement.allows(), _opens_side_door(statement))
             yield from forbid(found, "allows bedrock-mantle or calls with a Bedrock API key", statement.view)
+            made = all_of(statement.allows(), statement.covers(*_KEY_MAKERS), negate(_for_other_services(statement)))
+            yield from forbid(made, "allows Bedrock API keys to be made", statement.view)
+
+
+def _for_other_services(statement: Statement) -> Truth:
+    services = statement.condition(_CREDENTIAL_KEY, "StringEquals")
+    return all_of(services.is_given(), negate(services.any(lambda one: one.matches(r"bedrock.*"))))
 
 
 def _opens_side_door(statement: Statement) -> Truth:
     named = statement.view.at("Action").any(lambda one: one.matches(r"(?i)bedrock-mantle:.*"))
     return any_of(named, statement.covers(*BEARER_ACTIONS, "bedrock-mantle:CreateInference"))
 
+
+_CREDENTIAL_KEY: Final = "iam:ServiceSpecificCredentialServiceName"
+_KEY_SERVICE: Final = "bedrock.amazonaws.com"
+_MAKE_KEYS: Final = {
+    "Effect": "Allow",
+    "Action": "iam:CreateServiceSpecificCredential",
+    "Resource": "arn:aws:iam::111122223333:user/app",
+}
 
 NO_SIDE_DOOR = Rule(
     name="bedrock-disallow-api-keys-and-mantle",
@@ -294,7 +324,7 @@ NO_SIDE_DOOR = Rule(
         atlas=("AML.T0055", "AML.T0091", "AML.T0012"),
     ),
     remediation="Call bedrock-runtime with the task's role; remove the key, the endpoint or the permission.",
-    resource_types=(SERVICE_CREDENTIAL, VPC_ENDPOINT, TASK_DEFINITION, *IDENTITY_POLICY_TYPES),
+    resource_types=(SERVICE_CREDENTIAL, VPC_ENDPOINT, TASK_DEFINITION, FUNCTION, *IDENTITY_POLICY_TYPES),
     check=_no_side_door,
     obeys={
         "a key for another service": Resource.example(SERVICE_CREDENTIAL, {"serviceName": "codecommit.amazonaws.com"}),
@@ -307,6 +337,10 @@ NO_SIDE_DOOR = Rule(
         ),
         "a permission to invoke": permission(_ALLOW),
         "a deny of mantle": permission({"Effect": "Deny", "Action": "bedrock-mantle:*", "Resource": "*"}),
+        "keys for another service": permission(
+            {**_MAKE_KEYS, "Condition": {"StringEquals": {_CREDENTIAL_KEY: "codecommit.amazonaws.com"}}}
+        ),
+        "a function without a key": Resource.example(FUNCTION, {"environment": {"variables": {"TABLE": "documents"}}}),
     },
     breaks={
         "a Bedrock API key": Resource.example(SERVICE_CREDENTIAL, {"serviceName": "bedrock.amazonaws.com"}),
@@ -321,5 +355,18 @@ NO_SIDE_DOOR = Rule(
             {"Effect": "Allow", "Action": "bedrock:CallWithBearerToken", "Resource": "*"}
         ),
         "a wildcard that includes them": permission({"Effect": "Allow", "Action": "bedrock:*", "Resource": "*"}),
+        "a key in a container's environment": Resource.example(
+            TASK_DEFINITION, {"containerDefinitions": f'[{{"environment": [{{"name": "{_BEARER_VARIABLE}"}}]}}]'}
+        ),
+        "a key in a function": Resource.example(FUNCTION, {"environment": {"variables": {_BEARER_VARIABLE: "k"}}}),
+        "keys made for whatever service": permission(_MAKE_KEYS),
+        "keys made anew": permission({**_MAKE_KEYS, "Action": "iam:ResetServiceSpecificCredential"}),
+        "keys made for Bedrock": permission(
+            {**_MAKE_KEYS, "Condition": {"StringEquals": {_CREDENTIAL_KEY: ["codecommit.amazonaws.com", _KEY_SERVICE]}}}
+        ),
+    },
+    neighbours={
+        "a look at keys": permission({**_MAKE_KEYS, "Action": "iam:ListServiceSpecificCredentials"}),
+        "the endpoint of objects": Resource.example(VPC_ENDPOINT, {"serviceName": "com.amazonaws.eu-west-1.s3"}),
     },
 )
