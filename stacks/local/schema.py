@@ -163,7 +163,8 @@ def _hints(cls: Any) -> dict[str, Any]:
     namespace.setdefault("T", Any)
     namespace.setdefault("Output", pulumi.Output)
     constructor = vars(cls)["__init__"]
-    return typing.get_type_hints(constructor, namespace)
+    # A local namespace of its own: without one, typing remembers what a name meant in the first module that used it.
+    return typing.get_type_hints(constructor, namespace, {})
 
 
 def problems(token: str, inputs: Mapping[str, Json]) -> list[Problem]:

@@ -127,3 +127,15 @@ def test_text_that_happens_to_be_json_stays_text() -> None:
     """A kubeconfig may be written as JSON; a provider's account list travels as JSON and is none."""
     assert "kubeconfig" in schema.text_properties("pulumi:providers:kubernetes")
     assert "allowedAccountIds" not in schema.text_properties("pulumi:providers:aws")
+
+
+def test_two_types_of_one_name_keep_their_own_properties() -> None:
+    """A classic and a newer load balancer hold access logs of different shapes under the same name."""
+    logs = {"bucket": "logs", "enabled": True}
+    for token in ("aws:elb/loadBalancer:LoadBalancer", "aws:lb/loadBalancer:LoadBalancer"):
+        assert "accessLogs" in schema.input_shape(token).properties
+    newer = {"accessLogs": {**logs, "prefix": "front"}}
+    assert [str(one) for one in schema.problems("aws:lb/loadBalancer:LoadBalancer", newer)] == []
+    older = {"accessLogs": {**logs, "interval": 5}, "listeners": []}
+    assert [str(one) for one in schema.problems("aws:elb/loadBalancer:LoadBalancer", older)] == []
+    assert schema.problems("aws:lb/loadBalancer:LoadBalancer", {"accessLogs": {**logs, "interval": 5}})
