@@ -57,6 +57,7 @@ INSPECTED = StackRule(
     checkov=("CKV_AWS_382",),
     check=_inspected,
     obeys={
+        "HTTPS to a range": (https_out(cidrIpv4="10.0.0.0/8"),),
         "through a firewall that passes named hosts alone": (https_out(), *way_out()),
         "the older rule, through such a firewall": (https_out_before(), *way_out()),
         "inside the group, through such a firewall": (https_out_before(GROUP), *way_out()),
@@ -74,7 +75,7 @@ INSPECTED = StackRule(
         "one of two": (https_out_before(cidrBlocks=["10.0.0.0/8"]), https_out()),
     },
     neighbours={
-        "HTTPS to a range": (https_out(cidrIpv4="10.0.0.0/8"),),
+        "HTTPS to one address": (https_out(cidrIpv4="198.51.100.10/32"),),
         "HTTPS from the world is the other rule's business": (
             Resource.example(INGRESS_RULE, {"cidrIpv4": "0.0.0.0/0", "fromPort": 443.0, "toPort": 443.0}),
         ),
