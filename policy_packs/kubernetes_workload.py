@@ -29,6 +29,7 @@ LONG_RUNNING: Final = (
     "kubernetes:core/v1:ReplicationController",
 )
 WORKLOADS: Final = (*LONG_RUNNING, JOB, CRON_JOB)
+NETWORK_POLICY: Final = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 _KINDS_OF_CONTAINERS: Final = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -135,6 +136,12 @@ def _expressed(expression: View, labels: View) -> Truth:
     return answers.get(operator.text, Truth.NO)
 
 
+def guards(policy: Resource, workload: Resource) -> Truth:
+    """Whether the policy is about the workload's pods."""
+    chosen = selects(policy.at("spec.podSelector"), Pod.of(workload).labels)
+    return all_of(is_same_namespace(policy, workload), chosen)
+
+
 def deployment(pod: Mapping[str, object], /, **metadata: object) -> Resource:
     """An example: a deployment of this pod."""
     spec = {"template": {"metadata": {"labels": {"app": "example"}}, "spec": pod}}
@@ -144,3 +151,10 @@ def deployment(pod: Mapping[str, object], /, **metadata: object) -> Resource:
 def of_one(**container: object) -> Resource:
     """An example: a deployment of one container."""
     return deployment({"containers": [{"name": "main", **container}]})
+
+
+def network_policy(namespace: str = "examples", /, **spec: object) -> Resource:
+    """An example: a policy for every pod of a namespace, or for those that a podSelector names."""
+    return Resource.example(
+        NETWORK_POLICY, {"metadata": {"namespace": namespace}, "spec": {"podSelector": {}, **spec}}, "policy"
+    )

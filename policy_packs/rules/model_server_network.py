@@ -7,18 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from policy_packs.kubernetes_workload import (
+    NETWORK_POLICY,
     WORKLOADS,
     Pod,
     deployment,
+    guards,
     is_same_namespace,
     member,
     namespace_of,
+    network_policy,
     selects,
 )
 from policy_packs.model_pod import devices, is_model_pod
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, Unclear, demand, forbid
-from policy_packs.rules.kubernetes_network import NETWORK_POLICY, guards, network_policy
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import MISSING, View
 
