@@ -21,6 +21,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from policy_packs.configuration.loading import ConfigurationError, Settings, read
+from policy_packs.packs import PACKS
 from stacks.local.policy_junit import junit
 from stacks.local.policy_runs import RULES, Fault, Judge, Mode, Run, Target, own_targets
 from stacks.local.policy_sarif import relative, sarif
@@ -48,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _runs(options: argparse.Namespace, console: Console) -> list[Run]:
     over_grpc = not options.in_process
     if options.state:
-        return [judge_state(file, over_grpc=over_grpc) for file in options.state]
+        return [judge_state(file, over_grpc=over_grpc, settings=options.settings) for file in options.state]
     return _judge(_targets(options), over_grpc=over_grpc, console=console)
 
 
@@ -81,6 +83,13 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="judge a file instead: of `pulumi stack export` (with --show-secrets, secrets are judged, never shown) "
         "or of `pulumi preview --json --show-sames`",
     )
+    parser.add_argument(
+        "--pack-config",
+        action="append",
+        default=[],
+        metavar="PACK=FILE",
+        help="settings and exemptions of one pack, as for `pulumi preview --policy-pack-config`",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the findings as JSON; - for standard output")
     parser.add_argument("--sarif", metavar="FILE", help="write the violations as SARIF 2.1.0; - for standard output")
     parser.add_argument(
@@ -93,6 +102,7 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--in-process", action="store_true", help="run the packs without their gRPC processes: faster")
     options = parser.parse_args(arguments)
+    options.settings = _settings(options.pack_config, parser)
     if bool(options.program) != bool(options.stack):
         parser.error("--program and --stack go together")
     if options.program and not options.program.is_dir():
@@ -101,6 +111,8 @@ def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--config: write KEY=VALUE")
     if options.state and (options.program or options.environment):
         parser.error("--state judges files: without --program and --environment")
+    if options.settings and not (options.program or options.state):
+        parser.error("--pack-config: our own programs are configured in policy_packs/configuration")
     if (options.json, options.sarif, options.junit).count("-") > 1:
         parser.error("--json, --sarif and --junit: only one can go to standard output")
     return options
@@ -111,7 +123,22 @@ def _targets(options: argparse.Namespace) -> tuple[Target, ...]:
         return own_targets(options.environment)
     config = dict(pair.split("=", 1) for pair in options.config)
     references = json.loads(options.references.read_text(encoding="utf-8")) if options.references else {}
-    return (Target(options.program, options.stack, config, references),)
+    return (Target(options.program, options.stack, config, references, options.settings),)
+
+
+def _settings(pairs: Sequence[str], parser: argparse.ArgumentParser) -> dict[str, Settings]:
+    found: dict[str, Settings] = {}
+    for pair in pairs:
+        pack, _, name = pair.partition("=")
+        if pack not in PACKS or not Path(name).is_file():
+            parser.error(
+                f"--pack-config: write PACK=FILE, the pack one of {', '.join(PACKS)}, the file one that exists"
+            )
+        try:
+            found[pack] = read(Path(name), PACKS[pack])
+        except ConfigurationError as error:
+            parser.error(f"--pack-config: {error}")
+    return found
 
 
 def _judge(targets: Sequence[Target], *, over_grpc: bool, console: Console) -> list[Run]:

@@ -14,13 +14,16 @@ from typing import Any
 
 import yaml
 
+from policy_packs.configuration.loading import Settings, environments, for_first_preview, settings_for
 from policy_packs.packs import PACKS
 from policy_packs.resource import Resource as Judged
 from policy_packs.rule import AnyRule, Rule
 from policy_packs.view import View, plain
+from stacks.classification import DataClass, strictest
 from stacks.local import engine
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PLATFORM = REPOSITORY / "stacks" / "platform"
 PACK_FOLDERS = {name: REPOSITORY / "policy_packs" / name.replace("-", "_") for name in PACKS}
 RULES: Mapping[str, AnyRule] = {rule.name: rule for rules in PACKS.values() for rule in rules}
 
@@ -38,6 +41,7 @@ class Target:
     stack: str
     config: Mapping[str, str] = field(default_factory=dict)
     references: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # Any: outputs as JSON
+    settings: Mapping[str, Settings] = field(default_factory=dict)  # pack → rule → setting → value
 
     @property
     def label(self) -> str:
@@ -88,14 +92,27 @@ def _targets(file: Path) -> Iterator[Target]:
     settings = file.parent / project.get("stackConfigDir", ".")
     program = (file.parent / project.get("main", ".")).resolve()
     for one in sorted(settings.glob("Pulumi.*.yaml")):
-        yield Target(program, one.name.removeprefix("Pulumi.").removesuffix(".yaml"))
+        stack = one.name.removeprefix("Pulumi.").removesuffix(".yaml")
+        yield Target(program, stack, settings=settings_of(stack))
+
+
+def settings_of(stack: str) -> Mapping[str, Settings]:
+    """What the packs are configured with in an environment of ours: as its strictest data class demands.
+
+    A stack that is no environment, as the organization's, is judged by the rules' own defaults.
+    """
+    if stack not in environments():
+        return {}
+    content = yaml.safe_load((PLATFORM / f"Pulumi.{stack}.yaml").read_text(encoding="utf-8"))
+    named = content["config"]["llm-pipelines:environment"]["data_classes"]
+    return settings_for(stack, strictest(DataClass(one) for one in named))
 
 
 class Judge:
     """Runs targets in order and remembers their outputs for the programs above them."""
 
     def __init__(self, *, over_grpc: bool) -> None:
-        self._packs = [engine.Pack(folder, in_process=not over_grpc) for folder in PACK_FOLDERS.values()]
+        self._over_grpc = over_grpc
         self._outputs: dict[str, Mapping[str, Any]] = {}
 
     def judge(self, target: Target) -> Iterator[Run]:
@@ -110,7 +127,7 @@ class Judge:
                 target.stack,
                 config=target.config,
                 preview=mode is Mode.PREVIEW,
-                packs=self._packs,
+                packs=packs(target.settings, mode, over_grpc=self._over_grpc),
                 references={**self._outputs, **target.references},
             )
         except engine.EngineError as error:
@@ -118,6 +135,14 @@ class Judge:
         if mode is Mode.KNOWN:
             self._outputs[f"organization/{deployment.project}/{deployment.stack}"] = deployment.outputs
         return judged_run(target, mode, deployment)
+
+
+def packs(settings: Mapping[str, Settings], mode: Mode, *, over_grpc: bool) -> list[engine.Pack]:
+    """Both packs, configured. Before anything exists documents without ids are unknown: they wait, none is denied."""
+    chosen = for_first_preview(settings) if mode is Mode.PREVIEW else settings
+    return [
+        engine.Pack(folder, chosen.get(name, {}), in_process=not over_grpc) for name, folder in PACK_FOLDERS.items()
+    ]
 
 
 def judged_run(target: Target, mode: Mode, deployment: engine.Deployment) -> Run:
@@ -131,7 +156,7 @@ def judged_run(target: Target, mode: Mode, deployment: engine.Deployment) -> Run
         target,
         mode,
         resources=len(deployment.resources),
-        applied=frozenset(applied_rules(deployment.resources)),
+        applied=frozenset(applied_rules(deployment.resources, target.settings)),
         violations=tuple(sorted(faults.get("mandatory", ()))),
         waiting=tuple(sorted(waiting)),
         exempted=tuple(sorted(faults.get("exempted", ()))),
@@ -143,19 +168,22 @@ def _fault(finding: engine.Finding, sources: Mapping[str, str]) -> Fault:
     return Fault(finding.pack, finding.policy, finding.urn, source, " ".join(finding.message.split()))
 
 
-def applied_rules(resources: Sequence[engine.Resource]) -> Iterator[str]:
+def applied_rules(
+    resources: Sequence[engine.Resource], settings: Mapping[str, Settings] | None = None
+) -> Iterator[str]:
     """Rules that found their subject in this graph: a rule that never applies protects nothing."""
     judged = [judged_resource(one) for one in resources]
+    configured = {name: own for rules in (settings or {}).values() for name, own in rules.items()}
     for name, rule in RULES.items():
-        if _applies(rule, judged):
+        if _applies(rule, judged, configured.get(name, {})):
             yield name
 
 
-def _applies(rule: AnyRule, resources: Iterable[Judged]) -> bool:
+def _applies(rule: AnyRule, resources: Iterable[Judged], settings: Mapping[str, object]) -> bool:
     if isinstance(rule, Rule):
         about = [one for one in resources if rule.is_about(one.type)]
-        return any(not rule.judge(one).not_applicable for one in about)
-    return not rule.judge(resources).not_applicable
+        return any(not rule.judge(one, settings).not_applicable for one in about)
+    return not rule.judge(resources, settings).not_applicable
 
 
 def judged_resource(resource: engine.Resource) -> Judged:

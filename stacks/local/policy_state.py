@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from pulumi.runtime import rpc
 
+from policy_packs.configuration.loading import Settings
 from policy_packs.rule import StackRule
 from stacks.local import engine, schema
 from stacks.local.engine_packs import opened
 from stacks.local.engine_project import Project
 from stacks.local.engine_values import leaves
-from stacks.local.policy_runs import PACK_FOLDERS, RULES, Mode, Run, Target, applied_rules, judged_run
+from stacks.local.policy_runs import RULES, Mode, Run, Target, applied_rules, judged_run, packs
 
 Json = Any  # a plain JSON value: states enter here
 
@@ -57,39 +58,40 @@ class State:
         return tuple(one for one in self.resources if one.urn not in self.only_read)
 
 
-def judge_state(file: Path, *, over_grpc: bool) -> Run:
+def judge_state(file: Path, *, over_grpc: bool, settings: Mapping[str, Settings] | None = None) -> Run:
     """Judges one document. Whatever goes wrong is told without what the document says."""
-    target = Target(file, "?")
+    target = Target(file, "?", settings=settings or {})
     try:
         state = read_state(file)
     except StateError as error:
         return Run(target, Mode.KNOWN, error=str(error))
-    return _judged(Target(file, state.stack), state, over_grpc=over_grpc)
+    return _judged(replace(target, stack=state.stack), state, over_grpc=over_grpc)
 
 
 def _judged(target: Target, state: State, *, over_grpc: bool) -> Run:
     try:
-        run = judged_run(target, state.mode, _asked(state, over_grpc=over_grpc))
-        return _without_secrets(replace(run, applied=_applied(state)), state.secrets)
+        run = judged_run(target, state.mode, _asked(state, target, over_grpc=over_grpc))
+        return _without_secrets(replace(run, applied=_applied(state, target.settings)), state.secrets)
     except engine.EngineError as error:
         return Run(target, state.mode, error=_concealed(str(error), state.secrets))
     except Exception as error:  # noqa: BLE001 - whatever it is, nothing was judged; its text may hold a value
         return Run(target, state.mode, error=f"the packs could not be asked: {type(error).__name__}")
 
 
-def _applied(state: State) -> frozenset[str]:
-    of_stack = (name for name in applied_rules(state.resources) if isinstance(RULES[name], StackRule))
-    return frozenset((*applied_rules(state.managed), *of_stack))
+def _applied(state: State, settings: Mapping[str, Settings]) -> frozenset[str]:
+    of_stack = (name for name in applied_rules(state.resources, settings) if isinstance(RULES[name], StackRule))
+    return frozenset((*applied_rules(state.managed, settings), *of_stack))
 
 
-def _asked(state: State, *, over_grpc: bool) -> engine.Deployment:
+def _asked(state: State, target: Target, *, over_grpc: bool) -> engine.Deployment:
     """Every pack about every resource, then about the stack."""
-    packs = [engine.Pack(folder, in_process=not over_grpc) for folder in PACK_FOLDERS.values()]
     nowhere = Path()
     project = Project(state.project, nowhere, nowhere, state.stack, {})
     is_preview = state.mode is Mode.PREVIEW
     by_urn = {one.urn: one for one in state.resources}
-    with opened(packs, project, preview=is_preview, stop_at_mandatory=False) as judge:
+    with opened(
+        packs(target.settings, state.mode, over_grpc=over_grpc), project, preview=is_preview, stop_at_mandatory=False
+    ) as judge:
         for one in state.managed:
             judge.judge_resource(one, one.inputs, by_urn.get(one.provider.rpartition("::")[0]))
         stood_for = {one.urn: one.inputs for one in state.resources if is_preview or not one.outputs}
