@@ -11,10 +11,10 @@ from typing import TypeVar
 from starlette.types import Receive, Scope
 
 from services.gateway.exchange import Caller, Denied, Endpoint
-from services.gateway.openai_api import BODY_BYTES_MAX, Arrival, refuse
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
 from services.gateway.reply import plain, reply_of
+from services.gateway.request_body import BODY_BYTES_MAX, Arrival, refuse
 from services.gateway.stages.admission import authenticate
 
 BODY_DEADLINE_S = 30

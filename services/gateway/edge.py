@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -19,6 +20,8 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.arrivals import arrival_of, received
+from services.gateway.chat_request import ChatRequest, read_chat
+from services.gateway.embedding_request import read_embedding
 from services.gateway.exchange import (
     Caller,
     Denied,
@@ -39,7 +42,6 @@ from services.gateway.openai_answer import (
     model_body,
     model_list,
 )
-from services.gateway.openai_api import ChatRequest, read_chat, read_embedding
 from services.gateway.pipeline import Journey
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
@@ -211,7 +213,8 @@ class Embedding:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del send
         reply = reply_of(scope)
-        caller, request = await received(scope, receive, Endpoint.EMBEDDINGS, self._ports, read_embedding)
+        read = partial(read_embedding, dimensions=self._ports.embeddings.dimensions)
+        caller, request = await received(scope, receive, Endpoint.EMBEDDINGS, self._ports, read)
         journey = Journey(request.submission, caller, self._ports, self._metrics.ended)
 
         async def answer() -> None:

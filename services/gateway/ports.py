@@ -66,6 +66,10 @@ class Budget(Protocol):
 
 
 class Embeddings(Protocol):
+    @property
+    def dimensions(self) -> int:
+        """Of every vector."""
+
     async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
         """One vector a text, all of the configured dimension; Unavailable when the backend fails."""
 

@@ -43,7 +43,7 @@ class OpenAIEmbeddings:
     def __init__(self, upstream: Upstream, offer: ModelOffer, dimensions: int) -> None:
         self._upstream = upstream
         self._offer = offer
-        self._dimensions = dimensions
+        self.dimensions = dimensions
 
     async def embed(self, texts: Sequence[str]) -> tuple[Vector, ...]:
         body = msgspec.json.encode({"model": self._offer.upstream_model, "input": texts, "encoding_format": "float"})
@@ -52,7 +52,7 @@ class OpenAIEmbeddings:
             entries = sorted(_decode_list(answer).data, key=lambda entry: entry.index)
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Unavailable("embeddings", "the response is not in OpenAI's shape") from error
-        return _checked([entry.embedding for entry in entries], len(texts), self._dimensions)
+        return _checked([entry.embedding for entry in entries], len(texts), self.dimensions)
 
 
 class BedrockEmbeddings:
@@ -62,15 +62,15 @@ class BedrockEmbeddings:
         self._upstream = upstream
         self._signed = signed
         self._url = f"{signed.endpoint}/model/{quote(offer.upstream_model, safe='')}/invoke"
-        self._dimensions = dimensions
+        self.dimensions = dimensions
         self._places = asyncio.Semaphore(CONCURRENT_CALLS_MAX)
 
     async def embed(self, texts: Sequence[str]) -> tuple[Vector, ...]:
         vectors = await asyncio.gather(*(self._embed(text) for text in texts))
-        return _checked(vectors, len(texts), self._dimensions)
+        return _checked(vectors, len(texts), self.dimensions)
 
     async def _embed(self, text: str) -> Vector:
-        body = msgspec.json.encode({"inputText": text, "dimensions": self._dimensions, "normalize": True})
+        body = msgspec.json.encode({"inputText": text, "dimensions": self.dimensions, "normalize": True})
         async with self._places:
             headers = await self._signed.headers(self._url, body, _HEADERS)
             answer = await _posted(self._upstream, self._url, body, headers)

@@ -294,6 +294,8 @@ class FakePromptHash:
 class FakeEmbeddings:
     """Bags of words: texts that share words are near each other."""
 
+    dimensions = DIMENSIONS
+
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.down = False

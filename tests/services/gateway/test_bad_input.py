@@ -82,7 +82,7 @@ BAD: dict[str, tuple[bytes, int, str, str | None]] = {
     "a developer message": (said(role="developer", content="x"), 400, "unsupported_value", "messages[0].role"),
     "a role nobody knows": (said(role="root", content="x"), 400, "invalid_value", "messages[0].role"),
     "a message without content": (said(role="user"), 400, "missing_required_parameter", "messages[0].content"),
-    "an image": (said(role="user", content=[{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}]), 400, "unsupported_value", "messages[0].content[0].type"),  # noqa: E501 - one case a line
+    "an image": (said(role="user", content=[{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}]), 400, "invalid_value", "messages[0].content[0].type"),  # noqa: E501 - one case a line
     "a tool result without its call": (said(role="tool", content="x"), 400, "invalid_value", "messages[0].tool_call_id"),  # noqa: E501 - one case a line
     "tool calls of a user": (said(role="user", content="x", tool_calls=[{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]), 400, "invalid_value", "messages[0].tool_calls"),  # noqa: E501 - one case a line
     "the assistant last": (chat(messages=[{"role": "assistant", "content": "x"}]), 400, "invalid_value", "messages"),
@@ -96,7 +96,7 @@ BAD: dict[str, tuple[bytes, int, str, str | None]] = {
     "stream options without a stream": (chat(stream_options={"include_usage": True}), 400, "invalid_value", "stream_options"),  # noqa: E501 - one case a line
     "a tool the role has not": (chat(tools=[tool("shell")]), 403, "tool_not_allowed", "tools[0].function.name"),
     "a choice without tools": (chat(tool_choice="auto"), 400, "invalid_value", "tool_choice"),
-    "a format nobody knows": (chat(response_format={"type": "xml"}), 400, "invalid_value", "response_format"),
+    "a format nobody knows": (chat(response_format={"type": "xml"}), 400, "invalid_value", "response_format.type"),
     "a credential in the format": (chat(response_format={"type": "json_schema", "json_schema": {"name": "AKIA" + "A" * 16}}), 400, "content_filter", "response_format"),  # noqa: E501 - one case a line
     "an unknown model": (chat(model="gpt-9"), 404, "model_not_found", "model"),
     "more input than the role may send": (chat(messages=[{"role": "user", "content": "x" * 250_000}]), 400, "context_length_exceeded", "messages"),  # noqa: E501 - one case a line
