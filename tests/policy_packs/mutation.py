@@ -127,10 +127,14 @@ def _of_scope(scope: ast.FunctionDef | ast.ClassDef) -> Iterator[tuple[int, str,
     for part in scope.body:
         if isinstance(part, ast.FunctionDef):
             yield from _of_scope(part)
-        elif isinstance(scope, ast.FunctionDef):
+        elif isinstance(scope, ast.FunctionDef) and not _names_a_message(part):
             for node in _deciding(part):
                 yield from _of_node(node)
             yield from _of_statements(part)
+
+
+def _names_a_message(part: ast.stmt) -> bool:
+    return isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name) and part.targets[0].id == "message"
 
 
 def _deciding(node: ast.AST) -> Iterator[ast.AST]:
@@ -138,8 +142,12 @@ def _deciding(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     for name, value in ast.iter_fields(node):
         for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and not _is_saying(node, name, child):
+            if isinstance(child, ast.AST) and not _is_saying(node, name, child) and not _is_message(child):
                 yield from _deciding(child)
+
+
+def _is_message(node: ast.AST) -> bool:
+    return isinstance(node, ast.stmt) and _names_a_message(node)
 
 
 def _is_saying(parent: ast.AST, field_name: str, child: ast.AST) -> bool:
@@ -218,15 +226,18 @@ def _of_literal(node: ast.Constant) -> Iterator[tuple[int, str, Mutation]]:
 
 
 def _of_statements(part: ast.stmt) -> Iterator[tuple[int, str, Mutation]]:
-    """Statements that yield a finding, each left out in turn; that a rule has no subject is no finding."""
+    """Statements that yield a finding, each left out in turn; that a rule has no subject, which also has a name where
+    several rules say it, is no finding.
+    """
     for node in ast.walk(part):
         if isinstance(node, ast.Expr) and _finds(node.value):
             yield node.lineno, "finding left out", partial(setattr, node, "value", _nothing())
 
 
 def _finds(value: ast.expr) -> bool:
-    is_yield = isinstance(value, ast.Yield | ast.YieldFrom) and value.value is not None
-    return is_yield and "NotApplicable" not in ast.unparse(value)
+    if not isinstance(value, ast.Yield | ast.YieldFrom) or isinstance(value.value, ast.Name | None):
+        return False
+    return "NotApplicable" not in ast.unparse(value)
 
 
 def _nothing() -> ast.expr:

@@ -2,18 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
 from policy_packs.resource import Resource
-from policy_packs.rule import AnyRule, Judgement, Rule
+from policy_packs.rule import AnyRule, Judgement, Rule, StackRule
 from policy_packs.view import UNKNOWN, View
 
 Example: TypeAlias = Resource | tuple[Resource, ...]
 
 # These judge that a resource exists, which is always known.
 EXISTENCE_RULES = frozenset({"s3-bucket-require-policy", "iam-disallow-static-credentials"})
+# Of these some example joins two resources by a plain name, or overrides one value by another that follows: while
+# that is unknown they say what is certain of the rest.
+REFUSE_BEFORE_ALL_IS_KNOWN = frozenset(
+    {
+        "apigateway-stage-require-execution-logs",
+        "bedrock-require-invocation-logging",
+        "config-recorder-require-every-resource",
+        "ec2-security-group-https-require-inspected-way-out",
+        "iam-policy-disallow-every-action",
+        "iam-policy-disallow-service-wide-allow",
+        "kubernetes-vllm-require-pinned-model",
+        "llm-endpoint-require-rate-limit",
+        "networkfirewall-firewall-require-logging",
+        "s3-bucket-require-customer-key",
+        "s3-bucket-require-public-access-block",
+        "stack-require-allowed-regions",
+        "vector-store-require-retrieval-tier",
+        "vpc-disallow-internet-beside-models",
+        "vpc-require-closed-default-security-group",
+        "vpc-require-flow-log",
+    }
+)
+PASS_BEFORE_ALL_IS_KNOWN = frozenset(
+    {
+        "bedrock-caller-disallow-logs",
+        "bedrock-data-source-require-single-writer",
+        "bedrock-data-source-require-versioned-bucket",
+        "bedrock-log-bucket-require-access-log",
+        "bedrock-log-require-end",
+        "dns-firewall-require-block-and-fail-closed",
+        "kms-key-require-single-tenant",
+        "kubernetes-model-require-device-quota",
+        "kubernetes-vllm-require-pinned-model",
+        "kubernetes-vllm-require-safe-loader",
+        "llm-accelerated-instances-require-cap",
+        "sagemaker-notebook-require-narrow-role",
+        "stack-disallow-production-data",
+        "vector-store-require-retrieval-tier",
+        "vpc-disallow-internet-beside-models",
+    }
+)
 
 
 def judge(rule: AnyRule, example: Any) -> Judgement:  # Any: an example of the rule's own kind
@@ -27,8 +68,44 @@ def broken(rule: AnyRule) -> Iterator[str]:
     yield from (f"meddles with: {name}" for name, one in rule.neighbours.items() if not judge(rule, one).is_compliant)
     if isinstance(rule, Rule):
         yield from (f"does not wait for an unknown {one}" for one in rule.resource_types if not waits(rule, one))
-    if rule.name not in EXISTENCE_RULES and not has_property_to_wait_for(rule):
+    if rule.name not in EXISTENCE_RULES:
+        yield from _of_subjects(rule)
+        yield from _of_the_unknown(rule)
+
+
+def _of_subjects(rule: AnyRule) -> Iterator[str]:
+    if not has_subject_first(rule):
+        yield "its first obeying example has no subject"
+    if isinstance(rule, StackRule) and not rule.judge(()).not_applicable:
+        yield "does not tell that an empty stack has no subject"
+
+
+def has_subject_first(rule: AnyRule) -> bool:
+    """The plainest obeying example is one that the rule has judged."""
+    return not judge(rule, next(iter(rule.obeys.values()))).not_applicable
+
+
+def _of_the_unknown(rule: AnyRule) -> Iterator[str]:
+    if not has_property_to_wait_for(rule):
         yield "waits for no property"
+    yield from (f"refuses before all is known: {name}" for name in refused_too_early(rule))
+    yield from (f"lets pass before all is known: {name}" for name in passed_too_early(rule))
+
+
+def refused_too_early(rule: AnyRule) -> Iterator[str]:
+    """Obeying examples in which something unknown, that may turn out to obey, is a violation."""
+    if rule.name not in REFUSE_BEFORE_ALL_IS_KNOWN:
+        for name, one in rule.obeys.items():
+            if any(judge(rule, variant).violations for variant in inner_unknown_variants(one)):
+                yield name
+
+
+def passed_too_early(rule: AnyRule) -> Iterator[str]:
+    """Breaking examples in which something unknown, that may turn out to break the rule, is compliant."""
+    if rule.name not in PASS_BEFORE_ALL_IS_KNOWN:
+        for name, one in rule.breaks.items():
+            if any(judge(rule, variant).is_compliant for variant in inner_unknown_variants(one)):
+                yield name
 
 
 def is_refused(rule: AnyRule, example: Example) -> bool:
@@ -50,12 +127,29 @@ def has_property_to_wait_for(rule: AnyRule) -> bool:
 
 def unknown_variants(example: Example) -> Iterator[Example]:
     """The example with each top-level property unknown in turn."""
+    return _variants(example, lambda one: (_with_unknown(one, key) for key in _content(one)))
+
+
+def inner_unknown_variants(example: Example) -> Iterator[Example]:
+    """The example with each value unknown in turn, however deep it stands."""
+    return _variants(example, lambda one: (replace(one, props=View(props)) for props in _unknown_within(_content(one))))
+
+
+def _variants(example: Example, vary: Callable[[Resource], Iterator[Resource]]) -> Iterator[Example]:
     if isinstance(example, Resource):
-        yield from (_with_unknown(example, key) for key in _content(example))
+        yield from vary(example)
         return
     for index, resource in enumerate(example):
-        for key in _content(resource):
-            yield (*example[:index], _with_unknown(resource, key), *example[index + 1 :])
+        yield from ((*example[:index], variant, *example[index + 1 :]) for variant in vary(resource))
+
+
+def _unknown_within(value: object) -> Iterator[object]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from ({**value, key: one} for one in (UNKNOWN, *_unknown_within(inner)))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from ([*value[:index], one, *value[index + 1 :]] for one in (UNKNOWN, *_unknown_within(inner)))
 
 
 def _content(resource: Resource) -> Mapping[str, object]:

@@ -18,8 +18,11 @@ from tests.policy_packs.promises import (
     EXISTENCE_RULES,
     Example,
     has_property_to_wait_for,
+    has_subject_first,
     is_refused,
     judge,
+    passed_too_early,
+    refused_too_early,
     unknown_variants,
     waits,
 )
@@ -51,6 +54,20 @@ def test_a_neighbour_of_the_subject_is_left_alone(rule: AnyRule, example: object
     assert judge(rule, example).is_compliant
 
 
+def test_every_rule_has_a_neighbour() -> None:
+    assert [rule.name for rule in RULES if not rule.neighbours] == []
+
+
+def test_the_first_example_of_what_obeys_has_the_subject() -> None:
+    """The plainest example is one that the rule judges; what does not apply stands behind it."""
+    assert [rule.name for rule in RULES if not has_subject_first(rule)] == []
+
+
+def test_an_empty_stack_has_no_subject_and_is_told_so() -> None:
+    about_stacks = [rule for rule in RULES if isinstance(rule, StackRule) and rule.name not in EXISTENCE_RULES]
+    assert [rule.name for rule in about_stacks if not rule.judge(()).not_applicable] == []
+
+
 # --- unknown is never compliant, and never hides what is certain ----------------------------------
 
 
@@ -71,6 +88,18 @@ def test_an_unknown_value_never_turns_obedience_into_a_crash(rule: AnyRule, exam
 def test_unknown_is_never_compliant(rule: AnyRule) -> None:
     """Each rule has a property whose being unknown makes an obeying example wait: it does not pass."""
     assert has_property_to_wait_for(rule)
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES if r.name not in EXISTENCE_RULES], ids=lambda rule: rule.name)
+def test_what_may_still_obey_is_no_violation(rule: AnyRule) -> None:
+    """Whichever value of an obeying example is unknown, however deep it stands."""
+    assert list(refused_too_early(rule)) == []
+
+
+@pytest.mark.parametrize("rule", [r for r in RULES if r.name not in EXISTENCE_RULES], ids=lambda rule: rule.name)
+def test_what_may_still_break_the_rule_does_not_pass(rule: AnyRule) -> None:
+    """Whichever value of a breaking example is unknown, however deep it stands."""
+    assert list(passed_too_early(rule)) == []
 
 
 @pytest.mark.parametrize(
