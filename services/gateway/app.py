@@ -32,11 +32,13 @@ from services.gateway.adapters.upstream import Upstream
 from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.detectors.personal_data import PersonalDataDetector
 from services.gateway.detectors.prompt_injection import PromptInjectionDetector
-from services.gateway.edge import Check, application
+from services.gateway.edge import application
 from services.gateway.exchange import Unavailable
 from services.gateway.metrics import Metrics
+from services.gateway.operations_server import operations
 from services.gateway.pipeline import drain
 from services.gateway.ports import Detectors, Embeddings, Model, Ports
+from services.gateway.readiness import Check, Readiness
 from services.gateway.settings import Settings, own_model_hosts
 
 TABLES = ("audit.record", "ledger.reservation", "documents.chunk")  # one of each migration's
@@ -44,11 +46,11 @@ MISSING_TABLES = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(
 
 
 class Gateway:
-    """Everything wired. `application` is the ASGI app; its lifespan starts and ends the parts."""
+    """Everything wired: `application` for callers, whose lifespan runs the parts, and `operations` for operators."""
 
     def __init__(self, settings: Settings) -> None:
         aws = aws_session(settings.region)
-        self._settings = settings
+        self.settings = settings
         self._upstream = Upstream(own_model_hosts(settings.models), settings.model_authority)
         self._identity = OidcIdentity(settings.issuers, self._upstream)
         self._registrations = S3Registrations(aws, _source(settings))
@@ -74,7 +76,9 @@ class Gateway:
             backends=_backends(settings, self._upstream, aws),
             audit=self._audit,
         )
-        self.application: ASGIApp = application(self.ports, self._checks(), self._metrics, self._lifespan)
+        self.readiness = Readiness(self._checks())
+        self.application: ASGIApp = application(self.ports, {}, self._metrics, self._lifespan)
+        self.operations: ASGIApp = operations(self.readiness, self._metrics)
 
     def _checks(self) -> dict[str, Check]:
         """Every part that a request needs, by the name /readyz calls it."""

@@ -18,7 +18,7 @@ from types import FrameType
 import uvicorn
 import uvloop
 
-from services.gateway import audit_prove, audit_verify
+from services.gateway import audit_prove, audit_verify, operations_server
 from services.gateway.adapters import migrations
 from services.gateway.adapters.cedar_authorization import PolicyError
 from services.gateway.adapters.migrations import MigrationError
@@ -29,6 +29,7 @@ from services.gateway.exchange import Denied
 from services.gateway.http_protocol import BoundedHttp
 from services.gateway.ingestion import ingest
 from services.gateway.logs import write_to_stdout
+from services.gateway.readiness import Readiness
 from services.gateway.redact_dataset import Order, redact_dataset
 from services.gateway.settings import Address, Settings, SettingsError
 
@@ -100,8 +101,28 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
     # uvicorn repeats the signal after it has drained: that is a good end, not a crash.
     signal.signal(signal.SIGTERM, _ended)
     _spare_the_collector()
-    uvicorn.Server(config).run(sockets=[_listening(settings.listen)])
+    operations = _listening(settings.operations_listen, "GATEWAY_OPERATIONS_LISTEN")
+    uvloop.run(_serve_both(Draining(config, gateway.readiness), gateway, settings.operations_listen, operations))
     return 0
+
+
+async def _serve_both(server: uvicorn.Server, gateway: Gateway, address: Address, operations: socket.socket) -> None:
+    """The operations port is there first and goes last: it tells what is missing, and that the other one drains."""
+    listening = _listening(gateway.settings.listen, "GATEWAY_LISTEN")
+    async with operations_server.serving(gateway.operations, address, operations):
+        await server.serve(sockets=[listening])
+
+
+class Draining(uvicorn.Server):
+    """Says that it drains as soon as it is told to end."""
+
+    def __init__(self, config: uvicorn.Config, readiness: Readiness) -> None:
+        super().__init__(config)
+        self._readiness = readiness
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._readiness.draining = True
+        super().handle_exit(sig, frame)
 
 
 def _spare_the_collector() -> None:
@@ -111,12 +132,12 @@ def _spare_the_collector() -> None:
     gc.set_threshold(20_000, 20, 20)
 
 
-def _listening(address: Address) -> socket.socket:
+def _listening(address: Address, name: str) -> socket.socket:
     try:
         return socket.create_server((address.host, address.port), backlog=2048, reuse_port=False)
     except OSError as error:
         where = f"{address.host}:{address.port}"
-        raise SettingsError(f"GATEWAY_LISTEN: cannot listen on {where}: {os.strerror(error.errno or 0)}") from error
+        raise SettingsError(f"{name}: cannot listen on {where}: {os.strerror(error.errno or 0)}") from error
 
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> int:

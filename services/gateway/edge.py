@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
 
-import msgspec
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,7 +32,7 @@ from services.gateway.exchange import (
     ToolCallReady,
     Usage,
 )
-from services.gateway.metrics import CONTENT_TYPE, Metrics
+from services.gateway.metrics import Metrics
 from services.gateway.openai_answer import (
     HEARTBEAT,
     ChatAnswer,
@@ -45,13 +44,12 @@ from services.gateway.openai_answer import (
 from services.gateway.pipeline import Journey
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
+from services.gateway.readiness import Check
 from services.gateway.reply import JSON, Reply, plain, reply_of, told, unless_gone
 from services.gateway.stages.admission import authenticate, model_not_found, offered, place
 
 HEARTBEAT_S = 10
-CHECK_DEADLINE_S = 2
 
-Check = Callable[[], Awaitable[None]]
 Lifespan = Callable[[object], AbstractAsyncContextManager[None]]
 Headers = list[tuple[bytes, bytes]]
 
@@ -66,7 +64,8 @@ _STARTED_AT = int(datetime.now(UTC).timestamp())
 def application(
     ports: Ports, checks: Mapping[str, Check], metrics: Metrics, lifespan: Lifespan | None = None
 ) -> ASGIApp:
-    """The whole HTTP surface. There is no route that changes anything."""
+    """The whole HTTP surface towards callers. There is no route that changes anything."""
+    del checks  # asked at the operations port
     router = Router(
         routes=[
             Route("/v1/chat/completions", Only("POST", Chat(ports, metrics))),
@@ -74,8 +73,6 @@ def application(
             Route("/v1/models", Only("GET", Models(ports))),
             Route("/v1/models/{model:path}", Only("GET", Models(ports))),
             Route("/healthz", Only("GET", Alive())),
-            Route("/readyz", Only("GET", Ready(checks))),
-            Route("/metrics", Only("GET", Exposition(metrics))),
         ],
         redirect_slashes=False,
         default=nowhere,
@@ -259,33 +256,6 @@ class Alive:
         await reply_of(scope).whole(200, b'{"status":"alive"}', [JSON])
 
 
-class Ready:
-    """GET /readyz: 200 only while every part a request needs answers, each asked now."""
-
-    def __init__(self, checks: Mapping[str, Check]) -> None:
-        self._checks = checks
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del receive, send
-        states = dict(
-            zip(self._checks, await asyncio.gather(*(_state(check) for check in self._checks.values())), strict=True)
-        )
-        ready = all(state == "ready" for state in states.values())
-        body = msgspec.json.encode({"status": "ready" if ready else "not ready", "parts": states})
-        await reply_of(scope).whole(200 if ready else 503, body, [JSON])
-
-
-class Exposition:
-    """GET /metrics."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del receive, send
-        await reply_of(scope).whole(200, self._metrics.exposition(), [(b"content-type", CONTENT_TYPE.encode())])
-
-
 def _framing(request: ChatRequest) -> ChatAnswer:
     submission = request.submission
     created = int(submission.received_at.timestamp())
@@ -294,14 +264,3 @@ def _framing(request: ChatRequest) -> ChatAnswer:
 
 def _timing(journey: Journey) -> tuple[bytes, bytes]:
     return (b"server-timing", b"gateway;dur=%.3f" % journey.own_ms)
-
-
-async def _state(check: Check) -> str:
-    try:
-        async with asyncio.timeout(CHECK_DEADLINE_S):
-            await check()
-    except Denied as denied:
-        return f"not ready: {denied.stage}"
-    except Exception as error:  # noqa: BLE001 - whatever it is, the part is not ready
-        return f"not ready: {type(error).__name__}"
-    return "ready"

@@ -20,6 +20,13 @@ import msgspec
 from services.gateway.exchange import Boundary, ModelOffer
 
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
+OPERATIONS_OFFSET = 1010
+PORT_MAX = 65535
+# RFC 1918, RFC 6598 (shared address space) and RFC 4193
+PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
 
 
 class SettingsError(Exception):
@@ -84,16 +91,20 @@ class Settings:
     embedding_dimensions: int
     model_authority: str
     """PEM: the private authority that vouches for our own model servers; empty where none is called over TLS."""
+    operations_listen: Address = Address("127.0.0.1", 9453)
+    telemetry_endpoint: str = ""
+    """Base URL of an OTLP collector; empty: no traces and no figures are sent."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
         """Reads and judges every variable; raises SettingsError naming the first that is wrong."""
         read = _Reader(environ)
         models = read.models("GATEWAY_MODELS")
+        listen = read.address("GATEWAY_LISTEN")
         settings = cls(
             environment=read.choice("GATEWAY_ENVIRONMENT", ENVIRONMENTS),
             region=read.text("AWS_REGION"),
-            listen=read.address("GATEWAY_LISTEN"),
+            listen=listen,
             issuers=read.issuers("GATEWAY_OIDC_ISSUERS"),
             database=read.address("GATEWAY_DATABASE"),
             database_name=read.text("GATEWAY_DATABASE_NAME"),
@@ -109,6 +120,8 @@ class Settings:
             embedding_model=read.text("GATEWAY_EMBEDDING_MODEL"),
             embedding_dimensions=read.integer("GATEWAY_EMBEDDING_DIMENSIONS", 8, 4096),
             model_authority=read.certificates("GATEWAY_MODEL_AUTHORITY") if own_model_hosts(models) else "",
+            operations_listen=read.private_address("GATEWAY_OPERATIONS_LISTEN", beside(listen)),
+            telemetry_endpoint=read.optional_url("GATEWAY_TELEMETRY_ENDPOINT"),
         )
         kinds = {offer.id: offer.kind for offer in settings.models}
         if kinds.get(settings.embedding_model) != "embedding":
@@ -124,6 +137,23 @@ def own_model_hosts(models: Iterable[ModelOffer]) -> frozenset[str]:
     """The hosts of our own model servers that are reached over TLS: only their own authority vouches for them."""
     urls = (urlsplit(model.base_url) for model in models if model.boundary is Boundary.SELF_HOSTED)
     return frozenset(url.hostname for url in urls if url.scheme == "https" and url.hostname)
+
+
+def beside(listen: Address) -> Address:
+    """Where the operations port is when nobody says so: on loopback, OPERATIONS_OFFSET above the other one."""
+    port = listen.port + OPERATIONS_OFFSET
+    return Address("127.0.0.1", port if port <= PORT_MAX else listen.port - OPERATIONS_OFFSET)
+
+
+def is_private(host: str) -> bool:
+    """True for loopback and for addresses of private networks: never for a name, nor for all addresses at once."""
+    if is_loopback(host):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return any(address.version == network.version and address in network for network in PRIVATE_NETWORKS)
 
 
 def is_loopback(host: str) -> bool:
@@ -176,6 +206,21 @@ class _Reader:
         if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
             raise SettingsError(f"{name} must be host:port (got {value!r})")
         return Address(host.strip("[]"), int(port))
+
+    def private_address(self, name: str, otherwise: Address) -> Address:
+        if not self._environ.get(name, "").strip():
+            return otherwise
+        address = self.address(name)
+        if not is_private(address.host):
+            raise SettingsError(
+                f"{name} must be a loopback address or one of a private network (got {address.host!r}): "
+                "what is told there is for operators"
+            )
+        return address
+
+    def optional_url(self, name: str) -> str:
+        url = self._environ.get(name, "").strip()
+        return require_safe_url(name, url) if url else ""
 
     def arn(self, name: str, service: str) -> str:
         value = self.text(name)

@@ -93,7 +93,7 @@ class Journey:
 
     def await_gateway(self) -> Outcome:
         """Waits until the gateway has its schema, keys and the workload's registration."""
-        url = f"http://{HOST}:{self.addresses.gateway}/readyz"
+        url = f"http://{HOST}:{self.addresses.operations}/readyz"
         wait_until(lambda: _answers(url), f"the gateway at {url}")
         return Outcome("every part it needs answers; the registration is loaded", f"curl -s {url}")
 
@@ -122,6 +122,7 @@ class Journey:
         """The ports that the deployment takes later; each part looks after its own."""
         for what, port in (
             ("the gateway", self.addresses.gateway),
+            ("the gateway's operations port", self.addresses.operations),
             ("the container credentials endpoint", self.addresses.container_credentials),
         ):
             if not ports.is_free(port):

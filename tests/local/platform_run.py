@@ -59,7 +59,8 @@ class Platform:
         return fetch_token(role, tenant, places=self.places, addresses=self.addresses)
 
     def call(self, method: str, path: str, *, body: bytes = b"", token: str = "") -> Answer:
-        connection = http.client.HTTPConnection(HOST, self.addresses.gateway, timeout=60)
+        port = self.addresses.operations if path in ("/readyz", "/metrics") else self.addresses.gateway
+        connection = http.client.HTTPConnection(HOST, port, timeout=60)
         headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
         try:
             connection.request(method, path, body or None, headers)

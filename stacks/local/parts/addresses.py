@@ -29,6 +29,11 @@ class Addresses:
         return Addresses(**{one.name: getattr(self, one.name) + offset for one in fields(self)})
 
     @property
+    def operations(self) -> int:
+        """Where the gateway puts its operations port when nobody says otherwise."""
+        return self.gateway + 1010
+
+    @property
     def issuer(self) -> str:
         return f"http://{HOST}:{self.oidc}"
 

@@ -52,6 +52,7 @@ def environment(**changes: str) -> dict[str, str]:
             "AWS_SECRET_ACCESS_KEY": "test",
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
             "GATEWAY_LISTEN": f"{HOST}:{free_port()}",
+            "GATEWAY_OPERATIONS_LISTEN": f"{HOST}:{free_port()}",
             "GATEWAY_OIDC_ISSUERS": json.dumps([{"issuer": "http://127.0.0.1:9", "audience": "llm-gateway"}]),
             "GATEWAY_DATABASE": "127.0.0.1:9",
             "GATEWAY_DATABASE_NAME": "llm",
@@ -158,7 +159,7 @@ def test_serve_is_alive_but_not_ready_without_its_parts_and_ends_in_order() -> N
     url = f"http://{environ['GATEWAY_LISTEN']}"
     with serving(environ) as process:
         assert get(f"{url}/healthz") == (200, b'{"status":"alive"}')
-        status, body = get(f"{url}/readyz")
+        status, body = get(f"http://{environ['GATEWAY_OPERATIONS_LISTEN']}/readyz")
         assert status == 503
         assert all(state != "ready" for state in json.loads(body)["parts"].values())
         process.send_signal(signal.SIGTERM)

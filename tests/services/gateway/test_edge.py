@@ -14,7 +14,7 @@ import pytest
 
 from services.gateway import edge
 from services.gateway.edge import application
-from services.gateway.exchange import Finish, TextDelta, Unavailable, Usage
+from services.gateway.exchange import Finish, TextDelta, Usage
 from services.gateway.metrics import Metrics
 from tests.services.gateway.fakes import World, says
 from tests.services.gateway.serving import serving
@@ -25,7 +25,6 @@ class Site:
     url: str
     world: World
     http: aiohttp.ClientSession
-    parts: dict[str, bool]
 
     def ask(self, text: str = "Leave?", who: str = "alice", **changes: Any) -> Any:
         body = {"model": "local", "messages": [{"role": "user", "content": text}], **changes}
@@ -39,18 +38,9 @@ class Site:
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    world, parts = World(), {"database": True, "limits": True}
-
-    def check(name: str) -> edge.Check:
-        async def asked() -> None:
-            if not parts[name]:
-                raise Unavailable(name, "postgresql://secret")
-
-        return asked
-
-    app = application(world.ports(), {name: check(name) for name in parts}, Metrics())
-    async with serving(app) as url, aiohttp.ClientSession() as http:
-        yield Site(url, world, http, parts)
+    world = World()
+    async with serving(application(world.ports(), {}, Metrics())) as url, aiohttp.ClientSession() as http:
+        yield Site(url, world, http)
 
 
 async def test_a_stream_is_server_sent_events_that_nobody_buffers(site: Site) -> None:
@@ -145,27 +135,6 @@ async def test_two_callers_at_once_get_each_their_own_values(site: Site) -> None
     for name, (_, text) in zip(names, answers, strict=True):
         parts = re.findall(r'"content":"(.*?)"', text)
         assert "".join(parts) == f"Hello {name}."
-
-
-async def test_readiness_tells_the_truth_and_no_more(site: Site) -> None:
-    async with site.http.get(f"{site.url}/readyz") as response:
-        assert (response.status, (await response.json())["status"]) == (200, "ready")
-    site.parts["limits"] = False
-    async with site.http.get(f"{site.url}/readyz") as response:
-        assert response.status == 503
-        assert (await response.json())["parts"] == {"database": "ready", "limits": "not ready: limits"}
-
-
-async def test_figures_name_nobody(site: Site) -> None:
-    await site.answered()
-    await site.answered(model="gpt-9")
-    async with site.http.get(f"{site.url}/metrics") as response:
-        text = await response.text()
-    assert 'gateway_responses_total{endpoint="chat.completions",status="200"} 1.0' in text
-    assert 'gateway_responses_total{endpoint="chat.completions",status="404"} 1.0' in text
-    assert 'gateway_tokens_total{direction="output",model="local"} 7.0' in text
-    for word in ("alice", "acme", "gpt-9"):
-        assert word not in text
 
 
 async def test_nothing_grows_with_the_number_of_requests(site: Site) -> None:

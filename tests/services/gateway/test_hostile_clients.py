@@ -142,7 +142,7 @@ async def _asks_and_never_reads(port: int, requests: int) -> None:
     try:
         await loop.sock_connect(client, ("127.0.0.1", port))
         for _ in range(requests):
-            await loop.sock_sendall(client, b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+            await loop.sock_sendall(client, b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
     finally:
         client.close()
 

@@ -40,9 +40,10 @@ class Site:
     registry: Registry
     settings: Settings
     http: aiohttp.ClientSession
+    operations: str
 
     async def ready(self) -> dict[str, Any]:
-        async with self.http.get(f"{self.url}/readyz") as response:
+        async with self.http.get(f"{self.operations}/readyz") as response:
             return {"status": response.status, **(await response.json())["parts"]}
 
     async def becomes(self, status: int) -> dict[str, Any]:
@@ -74,8 +75,9 @@ async def unprepared(
     registry = new_registry(f"registrations-{aws.audit_bucket}")
     async with running_issuer() as issuer, running_model_server() as model, aiohttp.ClientSession() as http:
         own = _settings(postgres, name, valkey, aws, registry, issuer, model)
-        async with serving(Gateway(own).application) as url:
-            yield Site(url, issuer, model, registry, own, http)
+        gateway = Gateway(own)
+        async with serving(gateway.application) as url, serving(gateway.operations) as operations:
+            yield Site(url, issuer, model, registry, own, http, operations)
 
 
 def _settings(
