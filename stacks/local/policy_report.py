@@ -29,7 +29,7 @@ from stacks.local.policy_sarif import relative, sarif
 from stacks.local.policy_state import judge_state
 
 _CLEAN, _VIOLATED, _UNJUDGED = 0, 1, 2
-_PIPE_WIDTH = 132
+_PIPE_WIDTH = 150
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

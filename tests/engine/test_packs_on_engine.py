@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,30 @@ pytestmark = [
 ]
 
 INSECURE = """\
+import json
+
 import pulumi_aws as aws
 
-aws.kms.Key("fine", enable_key_rotation=True)
-aws.kms.Key("weak", enable_key_rotation=False)
+account = {"AWS": "arn:aws:iam::111122223333:root"}
+policy = json.dumps({"Statement": [{"Effect": "Allow", "Principal": account, "Action": "kms:*", "Resource": "*"}]})
+aws.kms.Key("fine", enable_key_rotation=True, policy=policy)
+aws.kms.Key("weak", enable_key_rotation=False, policy=policy)
+"""
+
+# Its metadata service answers without a token, which a remedy repairs; a secret stands beside it.
+REPAIRABLE = """\
+import pulumi
+import pulumi_aws as aws
+
+aws.ec2.LaunchTemplate(
+    "servers",
+    user_data=pulumi.Output.secret("IyEvYmluL3NoCg=="),
+    block_device_mappings=[{"device_name": "/dev/xvda", "ebs": {
+        "encrypted": "true",
+        "kms_key_id": "arn:aws:kms:eu-central-1:111122223333:key/0d1c5a52-7f0e-4f5e-9a3e-2b6d1f0c9e11",
+    }}],
+    metadata_options={"http_tokens": "optional", "http_put_response_hop_limit": 2},
+)
 """
 
 # The ARN of a queue that does not exist yet makes the whole document unknown at preview.
@@ -119,6 +140,42 @@ def test_the_report_says_which_rules_wait(
     assert RULE in {fault["rule"] for fault in run["waiting"]}
     assert policy(["--state", str(preview), "--nothing-waits", "--in-process"]) == 2
     assert RULE in capsys.readouterr().out
+
+
+def test_an_exemption_in_the_configuration_of_the_cli_holds_until_it_ends(
+    pulumi: Pulumi, insecure: Path, tmp_path: Path
+) -> None:
+    exempted = {"urn": "urn:pulumi:dev::planted::aws:kms/key:Key::weak", "reason": "a partner rotates it"}
+    codes = []
+    for days in (30, -1):
+        ends = (datetime.now(UTC).date() + timedelta(days=days)).isoformat()
+        file = tmp_path / f"{days}.json"
+        file.write_text(json.dumps({"kms-key-require-rotation": {"exemptions": [{**exempted, "ends": ends}]}}))
+        options = ["--policy-pack", str(PACKS[0]), "--policy-pack-config", str(file)]
+        codes.append(pulumi(insecure, "preview", "--stack", "dev", *options, check=False).returncode)
+
+    assert codes[0] == 0
+    assert codes[1] != 0
+
+
+def test_a_remedy_repairs_what_the_program_left_open(pulumi: Pulumi, tmp_path: Path) -> None:
+    """Only where the user asks for it, and the secret beside it stays one."""
+    file = tmp_path / "remedies.json"
+    rule = "ec2-launch-template-require-imdsv2"
+    file.write_text(json.dumps({rule: {"enforcementLevel": "remediate"}}))
+    with planted_program(REPAIRABLE) as program:
+        pulumi(program, "stack", "init", "dev")
+        refused = pulumi(program, "preview", "--stack", "dev", *policy_options(PACKS[:1]), check=False)
+        options = ["--policy-pack", str(PACKS[0]), "--policy-pack-config", str(file)]
+        made = pulumi(program, "up", "--yes", "--skip-preview", "--stack", "dev", *options, check=False)
+        exported = pulumi(program, "stack", "export", "--stack", "dev").stdout
+
+    assert made.returncode == 0, made.stdout
+    [template] = [one for one in json.loads(exported)["deployment"]["resources"] if "LaunchTemplate" in one["type"]]
+    assert rule in refused.stdout
+    assert template["inputs"]["metadataOptions"]["httpTokens"] == "required"
+    assert "IyEvYmluL3NoCg" not in exported
+    assert "ciphertext" in template["inputs"]["userData"]
 
 
 def test_a_file_analysed_by_the_cli_gets_the_same_answer(pulumi: Pulumi, insecure: Path, tmp_path: Path) -> None:
