@@ -127,6 +127,16 @@ class RoleLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SharedLimits:
+    """What all callers of one tenant, or of a whole workload, may do together in a minute and at once."""
+
+    requests_per_minute: int
+    input_tokens_per_minute: int
+    output_tokens_per_minute: int
+    concurrent_requests_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoleBudget:
     """US dollars a day, for one user and for the whole role's workload."""
 
@@ -178,6 +188,8 @@ class Registration:
     document_queue_url: str
     dead_letter_queue_url: str
     tenant_key_arns: Mapping[str, str] = field(default_factory=dict)  # where each tenant has a key of its own
+    tenant_limits: SharedLimits | None = None  # of each tenant, on top of its callers' own
+    workload_limits: SharedLimits | None = None  # of all tenants together
 
     def key_for(self, tenant: str) -> str:
         """The key under which this tenant's data keys are made."""
@@ -217,6 +229,24 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """What is left of one limit a minute, where it is tightest: for the caller, the tenant or the workload."""
+
+    limit: int
+    remaining: int
+    reset_ms: int  # until all of it is there again, if nobody asks for more
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What the limiter's decision on a request left over, that request included."""
+
+    requests: Rate
+    input_tokens: Rate
+    output_tokens: Rate
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """A place among the concurrent requests and the tokens charged in advance for it."""
 
@@ -224,6 +254,7 @@ class Lease:
     keys: tuple[str, ...]
     input_tokens: int
     output_tokens: int
+    allowance: Allowance | None = None  # None where nothing was counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +268,11 @@ class Admitted:
     model: ModelOffer
     lease: Lease
     reservation: Reservation
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """What is left of the caller's limits: the figures of the x-ratelimit-* headers."""
+        return self.lease.allowance
 
 
 # --- what the detectors say, what the stages decide ---------------------------------------------------
@@ -359,6 +395,7 @@ class Denied(Exception):
 
     `status`, `type`, `code` and `param` are those of OpenAI's error body. `retry_after_s` is set where
     trying again later can help; `retryable=False` tells the SDK not to try (x-should-retry: false).
+    `allowance` is set where a limit refused.
     """
 
     def __init__(
@@ -373,6 +410,7 @@ class Denied(Exception):
         param: str | None = None,
         retry_after_s: int | None = None,
         retryable: bool | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
@@ -384,6 +422,7 @@ class Denied(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.retryable = retryable
+        self.allowance = allowance
 
 
 class Unavailable(Denied):

@@ -1,7 +1,9 @@
-"""Rate, token and concurrency limits in Valkey: one script decides all of a caller's limits at once.
+"""Rate, token and concurrency limits in Valkey: one script decides all of a request's limits at once.
 
-A slow Valkey is worse than a dead one, so every call has a deadline and a breaker. Without an answer
-there is no admission: 503, never a free pass. Authentication by IAM token, TLS 1.3 except to loopback.
+The caller has limits in its role; a tenant and a workload may have limits of their own on top. A slow Valkey is
+worse than a dead one, so every call has a deadline and a breaker. Without an answer there is no admission: 503,
+never a free pass. A place is kept by renewing it, so one that a crash or a lost answer left taken is free again
+within a minute. Authentication by IAM token, TLS 1.3 except to loopback.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import logging
 import math
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
@@ -27,7 +31,19 @@ from redis.exceptions import NoScriptError, RedisError
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.group_call import GroupCall
 from services.gateway.adapters.iam_token import IamToken, cache_token
-from services.gateway.exchange import Caller, Denied, Lease, Registration, Role, RoleLimits, Unavailable, Usage
+from services.gateway.exchange import (
+    Allowance,
+    Caller,
+    Denied,
+    Lease,
+    Rate,
+    Registration,
+    Role,
+    RoleLimits,
+    SharedLimits,
+    Unavailable,
+    Usage,
+)
 from services.gateway.settings import Settings
 
 STAGE: Final = "limits"
@@ -37,14 +53,17 @@ FIRST_CONNECTION_DEADLINE_S: Final = 2.0
 CONNECTIONS_MAX: Final = 4
 GROUP_MAX: Final = 128
 WAITING_MAX: Final = 4_096
-LEASE_S: Final = 900  # longer than any request may take: a place that a crash left occupied becomes free then
+LEASE_S: Final = 60  # a place that nobody renews is free after this long: a gateway that died holds none longer
+RENEW_S: Final = 10
+OWED_MAX: Final = 10_000
 FAILURES_MAX: Final = 3
 PAUSE_S: Final = 1.0
 
 SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
 SCRIPT_SHA1: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # EVALSHA's name for it
 
-_Call: TypeAlias = tuple[str | int, ...]  # the script's two keys and its arguments
+_Call: TypeAlias = tuple[str | int, ...]  # the number of keys, the script's keys and its arguments
+_Scope: TypeAlias = tuple[str, RoleLimits | SharedLimits]  # whose limits they are, and which
 
 _logger = logging.getLogger(__name__)
 
@@ -53,13 +72,15 @@ class ValkeyLimits:
     def __init__(self, settings: Settings) -> None:
         self._valkey = Redis(connection_pool=_pool(settings))
         self._breaker = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S)
-        self._calling = GroupCall[_Call, tuple[int, int]](
-            STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX
-        )
+        self._calling = GroupCall[_Call, list[int]](STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._live: dict[str, Lease] = {}
+        self._owed: dict[str, tuple[Lease, Usage | None]] = {}  # to be released when Valkey answers again
         self._giving_back: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
+        self._renewing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Makes the first connection and loads the script; does not insist on either."""
+        self._renewing = asyncio.create_task(self._renew_forever())
         try:
             async with asyncio.timeout(FIRST_CONNECTION_DEADLINE_S):
                 await self._valkey.script_load(SCRIPT)
@@ -70,29 +91,47 @@ class ValkeyLimits:
         self, caller: Caller, registration: Registration, role: Role, *, input_tokens: int, output_tokens: int
     ) -> Lease:
         """Charges the limits and takes a place, all or nothing: Denied 429 with retry_after_s when over."""
+        scopes = _scopes(registration, role)
         lease = Lease(uuid4().hex, keys(caller, registration, role), input_tokens, output_tokens)
-        limits = role.limits
-        rates = (
-            *(limits.requests_per_minute, 1),
-            *(limits.input_tokens_per_minute, input_tokens),
-            *(limits.output_tokens_per_minute, output_tokens),
-        )
-        arguments = ("acquire", lease.id, LEASE_S * 1000, limits.concurrent_requests_max, *rates)
+        arguments: _Call = ("acquire", lease.id, LEASE_S * 1000, input_tokens, output_tokens, *_limits(scopes))
         try:
-            which, retry_after_ms = await self._decide((*lease.keys, *arguments))
+            over, scope, retry_after_ms, *left = await self._decide(lease, arguments)
         except asyncio.CancelledError:
             self._give_back(lease)
             raise
-        if which == 0:
+        except Unavailable:  # whether the place was taken is unknown
+            self._owe(lease, Usage(0, 0))
+            raise
+        allowance = _allowance(scopes, left)
+        if over == 0:
+            lease = self._live[lease.id] = replace(lease, allowance=allowance)
             return lease
-        raise _denied(which, retry_after_ms, limits)
+        raise _denied(over, scopes[scope - 1], retry_after_ms, allowance)
 
     async def release(self, lease: Lease, usage: Usage | None) -> None:
-        """Frees the place and corrects the tokens to what was used. Releasing twice changes nothing."""
+        """Frees the place and corrects the tokens to what was used. Releasing twice changes nothing.
+
+        What Valkey does not take now is tried again with every renewal.
+        """
+        self._live.pop(lease.id, None)
         corrections = (0, 0)
         if usage is not None:
             corrections = (usage.input_tokens - lease.input_tokens, usage.output_tokens - lease.output_tokens)
-        await self._decide((*lease.keys, "release", lease.id, 0, *corrections))
+        try:
+            await self._decide(lease, ("release", lease.id, *corrections))
+        except Unavailable:
+            self._owe(lease, usage)
+            raise
+        self._owed.pop(lease.id, None)
+
+    async def renew(self) -> None:
+        """Keeps the places of requests under way, and frees those that could not be freed before."""
+        renewals = [self._decide(lease, ("renew", lease.id, LEASE_S * 1000)) for lease in self._live.values()]
+        releases = [self.release(lease, usage) for lease, usage in list(self._owed.values())]
+        results = await asyncio.gather(*renewals, *releases, return_exceptions=True)
+        failed = sum(isinstance(result, BaseException) for result in results)
+        if failed:
+            _logger.warning("%d places could not be renewed or freed", failed)
 
     async def ready(self) -> None:
         """Returns when Valkey answers in time; Unavailable otherwise."""
@@ -103,14 +142,27 @@ class ValkeyLimits:
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error
 
     async def close(self) -> None:
+        if self._renewing is not None:
+            self._renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._renewing
         await asyncio.gather(*self._giving_back, return_exceptions=True)
         await self._valkey.aclose()
         await self._valkey.connection_pool.disconnect()
 
-    async def _decide(self, call: _Call) -> tuple[int, int]:
+    async def _renew_forever(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            await self.renew()
+
+    async def _decide(self, lease: Lease, arguments: _Call) -> list[int]:
         if self._breaker.is_open:
             raise Unavailable(STAGE, "Valkey has been failing: left alone for a moment", retry_after_s=1)
-        return await self._calling(call)
+        return await self._calling((len(lease.keys), *lease.keys, *arguments))
+
+    def _owe(self, lease: Lease, usage: Usage | None) -> None:
+        if len(self._owed) < OWED_MAX:  # the rest expires
+            self._owed.setdefault(lease.id, (lease, usage))
 
     def _give_back(self, lease: Lease) -> None:
         """The caller went away while its place was taken: behind that call goes the one that frees it."""
@@ -123,7 +175,7 @@ class ValkeyLimits:
         if not freeing.cancelled() and freeing.exception() is not None:
             _logger.warning("a place stays taken until it expires")
 
-    async def _call(self, calls: list[_Call]) -> Sequence[tuple[int, int]]:
+    async def _call(self, calls: list[_Call]) -> Sequence[list[int]]:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 answers = await self._evaluate(calls)
@@ -133,34 +185,67 @@ class ValkeyLimits:
         self._breaker.succeeded()
         return answers
 
-    async def _evaluate(self, calls: list[_Call]) -> Sequence[tuple[int, int]]:
+    async def _evaluate(self, calls: list[_Call]) -> Sequence[list[int]]:
         try:
             return await self._send(calls)
         except NoScriptError:  # Valkey was restarted or failed over; nothing was decided yet
             await self._valkey.script_load(SCRIPT)
             return await self._send(calls)
 
-    async def _send(self, calls: list[_Call]) -> Sequence[tuple[int, int]]:
+    async def _send(self, calls: list[_Call]) -> Sequence[list[int]]:
         pipeline = self._valkey.pipeline(transaction=False)
         for call in calls:
-            pipeline.execute_command("EVALSHA", SCRIPT_SHA1, 2, *call)
-        return [(which, milliseconds) for which, milliseconds in await pipeline.execute()]
+            pipeline.execute_command("EVALSHA", SCRIPT_SHA1, *call)
+        answers: list[list[int]] = await pipeline.execute()
+        return answers
 
 
-def keys(caller: Caller, registration: Registration, role: Role) -> tuple[str, str]:
-    """Two keys of one hash slot. A digest: Valkey need not know who calls."""
-    identity = (registration.workload, role.name, caller.tenant, caller.issuer, caller.subject)
-    digest = hashlib.sha256(msgspec.json.encode(identity)).hexdigest()
-    return f"limits:{{{digest}}}", f"leases:{{{digest}}}"
+def keys(caller: Caller, registration: Registration, role: Role) -> tuple[str, ...]:
+    """Two keys a scope, the caller's first, all in the hash slot of the workload. Digests: Valkey need not know who."""
+    slot = _digest(registration.workload)
+    names = [_digest(role.name, caller.tenant, caller.issuer, caller.subject)]
+    if registration.tenant_limits is not None:
+        names.append(_digest(caller.tenant))
+    if registration.workload_limits is not None:
+        names.append("all")
+    return tuple(f"{kind}:{{{slot}}}:{name}" for name in names for kind in ("limits", "leases"))
 
 
-def _denied(which: int, retry_after_ms: int, limits: RoleLimits) -> Denied:
-    name, limit = {
-        1: ("requests a minute", limits.requests_per_minute),
-        2: ("input tokens a minute", limits.input_tokens_per_minute),
-        3: ("output tokens a minute", limits.output_tokens_per_minute),
-        4: ("concurrent requests", limits.concurrent_requests_max),
-    }[which]
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def _scopes(registration: Registration, role: Role) -> list[_Scope]:
+    """In the order of `keys`."""
+    scopes: list[_Scope] = [("", role.limits)]
+    if registration.tenant_limits is not None:
+        scopes.append((" of the tenant", registration.tenant_limits))
+    if registration.workload_limits is not None:
+        scopes.append((" of the workload", registration.workload_limits))
+    return scopes
+
+
+def _limits(scopes: Sequence[_Scope]) -> list[int]:
+    return [limit for _, limits in scopes for limit in (limits.concurrent_requests_max, *_rates(limits))]
+
+
+def _rates(limits: RoleLimits | SharedLimits) -> tuple[int, int, int]:
+    return limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute
+
+
+def _allowance(scopes: Sequence[_Scope], left: Sequence[int]) -> Allowance:
+    """From three figures a rate: the scope in which it is tightest, what remains, and the ms until it is full."""
+    rates = []
+    for rate in range(3):
+        scope, remaining, reset_ms = left[3 * rate : 3 * rate + 3]
+        rates.append(Rate(_rates(scopes[scope - 1][1])[rate], remaining, reset_ms))
+    return Allowance(*rates)
+
+
+def _denied(over: int, scope: _Scope, retry_after_ms: int, allowance: Allowance) -> Denied:
+    whose, limits = scope
+    what = ("requests a minute", "input tokens a minute", "output tokens a minute", "concurrent requests")[over - 1]
+    limit, name = (*_rates(limits), limits.concurrent_requests_max)[over - 1], what + whose
     never = retry_after_ms < 0
     retry_after_s = None if never else max(1, math.ceil(retry_after_ms / 1000))
     advice = "This request alone is above it." if never else f"Try again in {retry_after_s} s."
@@ -173,6 +258,7 @@ def _denied(which: int, retry_after_ms: int, limits: RoleLimits) -> Denied:
         public=f"Rate limit of {limit} {name} reached. {advice}",
         retry_after_s=retry_after_s,
         retryable=False if never else None,
+        allowance=allowance,
     )
 
 

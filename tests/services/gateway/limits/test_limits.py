@@ -6,11 +6,13 @@ import asyncio
 import itertools
 import signal
 import time
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from services.gateway.adapters.limits import ValkeyLimits, keys
-from services.gateway.exchange import Denied, Lease, Role, Unavailable, Usage
+from services.gateway.exchange import Denied, Lease, Rate, Role, SharedLimits, Unavailable, Usage
 from tests.services.gateway.callers import caller, registration, role
 from tests.services.gateway.real_parts import Valkey, settings
 
@@ -159,6 +161,121 @@ async def test_nobody_shares_limits_with_another_tenant_role_workload_or_user(
 
     assert len({keys(*one_) for one_ in callers}) == len(callers)
     assert all(someone not in key for one_ in callers for key in keys(*one_))
+
+
+async def test_an_admission_says_what_is_left(limits: ValkeyLimits, someone: str) -> None:
+    bounded = role(requests_per_minute=60, input_tokens_per_minute=1000, output_tokens_per_minute=600)
+    first = (await acquire(limits, someone, bounded, tokens=(100, 60))).allowance
+    assert first is not None
+    assert (first.requests.limit, first.requests.remaining) == (60, 59)
+    assert (first.input_tokens.limit, first.input_tokens.remaining) == (1000, 900)
+    assert (first.output_tokens.limit, first.output_tokens.remaining) == (600, 540)
+    assert (first.requests.reset_ms, first.input_tokens.reset_ms, first.output_tokens.reset_ms) == (1000, 6000, 6000)
+
+
+async def test_a_refusal_says_what_is_left_too(limits: ValkeyLimits, someone: str) -> None:
+    single = role(requests_per_minute=1)
+    await acquire(limits, someone, single)
+    with pytest.raises(Denied) as refused:
+        await acquire(limits, someone, single)
+
+    assert refused.value.allowance is not None
+    assert refused.value.allowance.requests.remaining == 0
+    assert 59_000 < refused.value.allowance.requests.reset_ms <= 60_000
+    assert refused.value.allowance.input_tokens.remaining > 0, "and what was not the reason is told as it is"
+
+
+NARROW = SharedLimits(
+    requests_per_minute=5, input_tokens_per_minute=10**6, output_tokens_per_minute=10**6, concurrent_requests_max=10**6
+)
+
+
+@pytest.mark.parametrize(
+    ("scope", "limit", "requests_of"),
+    [
+        ("tenant_limits", {"requests_per_minute": 5}, {"acme": 5, "globex": 5}),
+        ("workload_limits", {"requests_per_minute": 5}, {"acme": 5, "globex": 0}),
+        ("workload_limits", {"concurrent_requests_max": 7}, {"acme": 7, "globex": 0}),
+        ("tenant_limits", {"input_tokens_per_minute": 9}, {"acme": 9, "globex": 9}),
+    ],
+    ids=["tenant", "workload", "workload's concurrency", "tenant's tokens"],
+)
+async def test_a_shared_limit_holds_over_all_its_users_and_no_others(
+    limits: ValkeyLimits, someone: str, scope: str, limit: dict[str, int], requests_of: dict[str, int]
+) -> None:
+    bounds: dict[str, Any] = {scope: SharedLimits(**dict.fromkeys(NARROW.__slots__, 10**6) | limit)}
+    shared = replace(registration(someone), **bounds)
+    for tenant, expected in requests_of.items():
+        results = await asyncio.gather(
+            *(
+                limits.acquire(caller(f"user-{n}", tenant), shared, role(), input_tokens=1, output_tokens=1)
+                for n in range(40)
+            ),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(result, Lease) for result in results) == expected
+        assert {type(result) for result in results} <= {Lease, Denied}
+
+
+async def test_a_shared_limit_that_refuses_charges_nobody(limits: ValkeyLimits, someone: str) -> None:
+    shared = replace(registration(someone), workload_limits=NARROW)
+    for _ in range(5):
+        await limits.acquire(caller("first"), shared, role(), input_tokens=1, output_tokens=1)
+    with pytest.raises(Denied, match="5 requests a minute of the workload") as refused:
+        await limits.acquire(caller("second"), shared, role(requests_per_minute=9), input_tokens=1, output_tokens=1)
+
+    assert refused.value.allowance is not None
+    assert refused.value.allowance.requests == Rate(5, 0, refused.value.allowance.requests.reset_ms)
+    free = replace(shared, workload_limits=None)
+    lease = await limits.acquire(caller("second"), free, role(requests_per_minute=9), input_tokens=1, output_tokens=1)
+    assert lease.allowance is not None
+    assert lease.allowance.requests.remaining == 8
+
+
+async def test_a_place_is_kept_by_renewing_and_lost_without(
+    limits: ValkeyLimits, someone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.gateway.adapters.limits.LEASE_S", 1)
+    one = role(concurrent_requests_max=1)
+    await acquire(limits, someone, one)
+    for _ in range(3):
+        await asyncio.sleep(0.5)
+        await limits.renew()
+    with pytest.raises(Denied, match="concurrent"):
+        await acquire(limits, someone, one)
+
+    await asyncio.sleep(1.1)  # the gateway that held it is gone
+    assert isinstance(await acquire(limits, someone, one), Lease)
+
+
+async def test_a_place_taken_by_a_call_that_was_never_answered_is_given_back(
+    limits: ValkeyLimits, valkey: Valkey, someone: str
+) -> None:
+    one = role(concurrent_requests_max=1)
+    await acquire(limits, f"{someone}-warm", one)
+    valkey.freeze()
+    try:
+        with pytest.raises(Unavailable):
+            await acquire(limits, someone, one)  # it reached Valkey, which decides when it wakes up
+    finally:
+        valkey.thaw()
+    await limits.renew()
+
+    assert isinstance(await acquire(limits, someone, one), Lease)
+
+
+async def test_a_release_that_failed_is_made_up_for(limits: ValkeyLimits, valkey: Valkey, someone: str) -> None:
+    one = role(concurrent_requests_max=1, output_tokens_per_minute=100)
+    lease = await acquire(limits, someone, one, tokens=(1, 100))
+    valkey.freeze()
+    try:
+        with pytest.raises(Unavailable):
+            await limits.release(lease, Usage(1, 0))
+    finally:
+        valkey.thaw()
+    await limits.renew()
+
+    assert isinstance(await acquire(limits, someone, one, tokens=(1, 100)), Lease)
 
 
 async def test_a_restarted_valkey_is_used_again_without_help(
