@@ -1,6 +1,6 @@
-"""The gateway with every control on, against the same fake upstream called directly in the same run.
+"""The gateway with every control on, beside other gateways with none, against the same fake upstream in the same run.
 
-The gateway has one core; the load, the upstream and all other local parts share the other.
+The gateway under test has one core; the load, the upstream and all other local parts share the other.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from bench import peers
 from bench.figures import Figure, at_least, at_most
 
 UPSTREAM_PORT = 8899
+Start = Callable[[int], AbstractContextManager[peers.Running]]
 CONNECTION = Path("build/local/connection.json")
 PROMPT = (
     "Summarise for a new colleague how paid leave works here: how many days there are, by when they are taken, "
@@ -35,10 +39,10 @@ def measure() -> Iterator[Figure]:
     with _upstream(), _platform(f"http://127.0.0.1:{UPSTREAM_PORT}/v1"):
         base_url = json.loads(CONNECTION.read_text())["base_url"]
         gateway = _pin(int(base_url.split(":")[2].split("/")[0]))
-        token = _token()
-        yield from _throughput(base_url, token)
-        yield from _latency(base_url, token)
-        yield at_most("gateway memory", gateway.memory_info().rss / 2**20, 200, "MiB", "after the load")
+        subject = Subject(f"{base_url}/chat/completions", _token())
+        yield from _beside_peers(subject)
+        yield from _streams(subject)
+        yield from _memory(subject, gateway)
 
 
 @contextmanager
@@ -108,36 +112,94 @@ def _token() -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def _load(url: str, token: str, **options: float) -> dict[str, float]:
+@dataclass(frozen=True)
+class Subject:
+    """What the load is sent to."""
+
+    url: str
+    bearer: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def _load(subject: Subject, **options: float) -> dict[str, float]:
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words += [word for name, value in subject.headers.items() for word in ("--header", f"{name}: {value}")]
+    seen = _asked("bench.load", subject, *words)
+    if set(seen["statuses"]) != {"200"}:
+        raise SystemExit(f"the load on {subject.url} was not answered with 200 throughout: {seen['statuses']}")
+    return seen
+
+
+def _asked(module: str, subject: Subject, *words: str) -> dict[str, Any]:
+    """One line of JSON from a load generator on core 1."""
     run = subprocess.run(
-        ["taskset", "-c", "1", sys.executable, "-m", "bench.load", url, *words],
+        ["taskset", "-c", "1", sys.executable, "-m", module, subject.url, *words],
         input=BODY,
         capture_output=True,
         check=True,
-        env={**os.environ, "BENCH_TOKEN": token},
+        env={**os.environ, "BENCH_TOKEN": subject.bearer},
     )
-    seen = json.loads(run.stdout)
-    if set(seen["statuses"]) != {"200"}:
-        raise SystemExit(f"the load on {url} was not answered with 200 throughout: {seen['statuses']}")
-    return dict(seen)
+    return dict(json.loads(run.stdout))
 
 
-def _throughput(base_url: str, token: str) -> Iterator[Figure]:
-    _load(f"{base_url}/chat/completions", token, connections=10, requests=500, seconds=10)
-    through = _load(f"{base_url}/chat/completions", token, connections=10, requests=20_000, seconds=10)
-    direct = _load(
-        f"http://127.0.0.1:{UPSTREAM_PORT}/v1/chat/completions", "", connections=10, requests=20_000, seconds=10
-    )
-    ratio = direct["rps"] / through["rps"]
-    yield at_least("gateway throughput", through["rps"], 800, "requests/s", "10 connections, one worker on one core")
-    yield Figure("upstream called directly", f"{direct['rps']:,.0f} requests/s", note=f"{ratio:.0f} × the gateway")
+FULL = {"connections": 10, "requests": 25_000, "seconds": 10}
+PACED = {"connections": 10, "requests": 3_000, "rate": 200, "seconds": 15}
 
 
-def _latency(base_url: str, token: str) -> Iterator[Figure]:
-    paced = {"connections": 10, "requests": 3_000, "rate": 200, "seconds": 15}
-    direct = _load(f"http://127.0.0.1:{UPSTREAM_PORT}/v1/chat/completions", "", **paced)
-    through = _load(f"{base_url}/chat/completions", token, **paced)
+def _beside_peers(subject: Subject) -> Iterator[Figure]:
+    """Requests a second of each gateway, and the latency over nginx, which only passes bytes on."""
+    _load(subject, connections=10, requests=1_000, seconds=10)
+    through = _load(subject, **FULL)["rps"]
+    direct = _load(Subject(f"http://127.0.0.1:{UPSTREAM_PORT}/v1/chat/completions"), **FULL)["rps"]
+    yield at_least("gateway throughput", through, 2_500, "requests/s", "every control on, 10 connections, one core")
+    yield Figure("upstream called directly", f"{direct:,.0f} requests/s", note=f"{direct / through:.0f} × the gateway")
+    yield from _over_nginx(subject)
+    yield from _ratio("Portkey", peers.portkey, through, 2)
+    yield from _ratio("LiteLLM", peers.litellm, through, 40)
+
+
+def _ratio(name: str, start: Start, through: float, times: float) -> Iterator[Figure]:
+    try:
+        with start(UPSTREAM_PORT) as peer:
+            rps = _peer_load(peer, connections=10, requests=10_000, seconds=10)["rps"]
+    except peers.NotHereError as error:
+        yield Figure(f"{name}'s gateway, bare", "not measured", f"we are ≥ {times:g} ×", kept=False, note=str(error))
+        return
+    note = f"bare, without controls: {rps:,.0f} requests/s on the same core"
+    yield at_least(f"throughput over {name}", through / rps, times, "×", note)
+
+
+def _over_nginx(subject: Subject) -> Iterator[Figure]:
+    try:
+        with peers.nginx(UPSTREAM_PORT) as peer:
+            plain = _peer_load(peer, **PACED)
+    except peers.NotHereError as error:
+        yield Figure("added latency over nginx", "not measured", "p50 ≤ 1 ms, p99 ≤ 5 ms", kept=False, note=str(error))
+        return
+    through = _load(subject, **PACED)
     note = f"gateway {through['p50_ms']:.2f} / {through['p99_ms']:.2f} ms at 200 requests/s"
-    yield at_most("added latency p50", through["p50_ms"] - direct["p50_ms"], 3, "ms", note)
-    yield at_most("added latency p99", through["p99_ms"] - direct["p99_ms"], 15, "ms", note)
+    yield at_most("added latency p50 over nginx", through["p50_ms"] - plain["p50_ms"], 1, "ms", note)
+    yield at_most("added latency p99 over nginx", through["p99_ms"] - plain["p99_ms"], 5, "ms", note)
+
+
+def _peer_load(peer: peers.Running, **options: float) -> dict[str, float]:
+    """On the core that our gateway has, warm."""
+    process_on(peer.pid, [0])
+    subject = Subject(peer.url, peer.bearer, peer.headers)
+    _load(subject, connections=10, requests=200, seconds=20)
+    return _load(subject, **options)
+
+
+def _streams(subject: Subject) -> Iterator[Figure]:
+    seen = _asked("bench.streams", subject, "--streams", "300")
+    note = f"longest wait between two arrivals {seen['longest_wait_ms']:,.0f} ms, a word every 20 ms upstream"
+    yield at_most("stalled of 300 paced streams", seen["stalled"], 0, "streams", note)
+
+
+def _memory(subject: Subject, gateway: psutil.Process) -> Iterator[Figure]:
+    """After everything above, and after 20,000 more: whole answers, streams, and one in five left halfway."""
+    before = gateway.memory_info().rss / 2**20
+    seen = _asked("bench.streams", subject, "--mixed", "20000")
+    after = gateway.memory_info().rss / 2**20
+    yield at_most("gateway memory", after, 200, "MiB", "one worker, after all the load")
+    yield at_most("memory grown by mixed requests", after - before, 5, "MiB", f"{seen['aborted']:,} left halfway")

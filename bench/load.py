@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
@@ -79,8 +80,8 @@ class Connection(asyncio.Protocol):
             self._done.set_result(None)
 
 
-def request_bytes(url: str, body: bytes, token: str) -> bytes:
-    """The bytes of one POST request."""
+def request_bytes(url: str, body: bytes, token: str, headers: Sequence[str] = ()) -> bytes:
+    """The bytes of one POST request; `headers` are whole lines."""
     parts = urlsplit(url)
     lines = [
         f"POST {parts.path} HTTP/1.1",
@@ -88,6 +89,7 @@ def request_bytes(url: str, body: bytes, token: str) -> bytes:
         "content-type: application/json",
         f"content-length: {len(body)}",
     ]
+    lines += headers
     if token:
         lines.append(f"authorization: Bearer {token}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode() + body
@@ -133,10 +135,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float, default=0.0, help="requests a second; 0 means as fast as answered")
+    parser.add_argument("--header", action="append", default=[], metavar="NAME:VALUE", help="one more header")
     options = parser.parse_args()
     if urlsplit(options.url).hostname not in ("127.0.0.1", "localhost"):
         sys.exit("load goes to loopback addresses only")
-    request = request_bytes(options.url, sys.stdin.buffer.read(), os.environ.get("BENCH_TOKEN", ""))
+    request = request_bytes(options.url, sys.stdin.buffer.read(), os.environ.get("BENCH_TOKEN", ""), options.header)
     began = time.perf_counter()
     tally = uvloop.run(
         run(

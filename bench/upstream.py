@@ -1,5 +1,7 @@
 """A fake model server: answers every chat completion at once, so that only the gateway's share is measured.
 
+A prompt that holds `one word at a time` is streamed that way, with 20 ms between the words.
+
 python -m bench.upstream 8899
 """
 
@@ -24,9 +26,11 @@ CHUNK = (
 )
 WORDS = b"Employees have twenty-seven days of paid leave each year, and unused days expire at the end of March of the \
 following year."
-STREAM = (
-    b"".join(CHUNK % (word + b" ") for word in WORDS.split(b" "))
-    + b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"fake","choices":'
+PACED = b"one word at a time"
+PACE_S = 0.02
+CHUNKS = [CHUNK % (word + b" ") for word in WORDS.split(b" ")]
+STREAM_END = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"fake","choices":'
     + b'[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     + b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"fake","choices":[],'
     + b'"usage":{"prompt_tokens":250,"completion_tokens":28,"total_tokens":278}}\n\ndata: [DONE]\n\n'
@@ -39,7 +43,8 @@ def _response(body: bytes, kind: bytes) -> bytes:
 
 
 WHOLE = _response(ANSWER, b"application/json")
-STREAMED = _response(STREAM, b"text/event-stream")
+STREAMED = _response(b"".join(CHUNKS) + STREAM_END, b"text/event-stream")
+PACED_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 LISTED = _response(MODELS, b"application/json")
 
 
@@ -64,9 +69,22 @@ class Upstream(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         streamed = b'"stream":true' in self._body.replace(b" ", b"")
-        answer = LISTED if self._url.endswith(b"/models") else STREAMED if streamed else WHOLE
-        self._transport.write(answer)
+        if streamed and PACED in self._body:
+            self._transport.write(PACED_HEAD)
+            self._write_paced([*CHUNKS, STREAM_END, b""])
+        else:
+            answer = LISTED if self._url.endswith(b"/models") else STREAMED if streamed else WHOLE
+            self._transport.write(answer)
         self._body = b""
+
+    def _write_paced(self, left: list[bytes]) -> None:
+        """One chunk now, the rest later; the empty one ends the body."""
+        if self._transport.is_closing():
+            return
+        first, *rest = left
+        self._transport.write(b"%x\r\n%s\r\n" % (len(first), first))
+        if rest:
+            asyncio.get_running_loop().call_later(PACE_S, self._write_paced, rest)
 
 
 async def _serve(port: int) -> None:
