@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import boto3
 from starlette.types import ASGIApp
@@ -41,6 +42,9 @@ from services.gateway.ports import Detectors, Embeddings, Model, Ports
 from services.gateway.readiness import Check, Readiness
 from services.gateway.settings import Settings, own_model_hosts
 
+if TYPE_CHECKING:
+    from services.gateway.telemetry import Telemetry
+
 TABLES = ("audit.record", "ledger.reservation", "documents.chunk")  # one of each migration's
 MISSING_TABLES = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL"
 
@@ -59,7 +63,9 @@ class Gateway:
         self._ledger = Ledger(self._database)
         self._prompt_hash = derive(settings)
         self._audit = audit_chain(settings, self._database)
-        self._metrics = Metrics()
+        self._telemetry = _telemetry(settings)
+        self._metrics = Metrics(self._telemetry)
+        self._metrics.watch("gateway_audit_lag_seconds", "Age of the oldest unsealed record", lambda: self._audit.lag_s)
         self._metrics.watch("gateway_registrations_refused", "Refused since start", lambda: self._registrations.refused)
         self.ports = Ports(
             identity=self._identity,
@@ -110,6 +116,8 @@ class Gateway:
     async def _lifespan(self, app: object) -> AsyncIterator[None]:
         del app
         async with AsyncExitStack() as parts:
+            if self._telemetry is not None:
+                parts.push_async_callback(asyncio.to_thread, self._telemetry.shut_down)
             await self._upstream.start()
             parts.push_async_callback(self._upstream.close)
             parts.push_async_callback(self._database.close)
@@ -122,6 +130,15 @@ class Gateway:
             await self._registrations.start()
             await asyncio.gather(self._limits.start(), self._audit.start(), self._prompt_hash.start())
             yield
+
+
+def _telemetry(settings: Settings) -> Telemetry | None:
+    """Nothing of it is even imported where no collector is named."""
+    if not settings.telemetry_endpoint:
+        return None
+    from services.gateway import telemetry
+
+    return telemetry.telemetry(settings.environment, settings.telemetry_endpoint)
 
 
 def _source(settings: Settings) -> Source:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from functools import partial
-from time import monotonic
+from time import monotonic, time_ns
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,7 +32,7 @@ from services.gateway.exchange import (
     ToolCallReady,
     Usage,
 )
-from services.gateway.metrics import Metrics
+from services.gateway.metrics import Arrived, Metrics
 from services.gateway.openai_answer import (
     HEARTBEAT,
     ChatAnswer,
@@ -94,15 +94,20 @@ class Errors:
             return
         reply = Reply(send, secrets.token_hex(12))
         scope["gateway.reply"] = reply
+        arrived = Arrived(reply.request_id, time_ns(), scope["headers"])
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the last line: what it was must not reach the caller
-            await reply.error(told(error, reply))
+            await reply.error(self._counted(told(error, reply)))
         finally:
             self._metrics.in_flight.dec()
             if reply.status:
-                self._metrics.responded(scope.get("gateway.endpoint", "other"), reply.status)
+                self._metrics.responded(scope.get("gateway.endpoint", "other"), reply.status, arrived)
+
+    def _counted(self, denied: Denied) -> Denied:
+        self._metrics.refused(denied)
+        return denied
 
 
 class Only:
@@ -175,7 +180,9 @@ class Chat:
             if not reply.status:
                 raise
             # The status has left: an error event, and no end mark, since the answer is not complete.
-            await reply.more(error_event(told(error, reply)))
+            denied = told(error, reply)
+            self._metrics.refused(denied)
+            await reply.more(error_event(denied))
         finally:
             heartbeat.cancel()
         await reply.end()

@@ -38,6 +38,7 @@ from services.gateway.stages.output_validation import Verdict, validate
 from services.gateway.stages.prompt_governance import govern
 from services.gateway.stages.retrieval import retrieve
 from services.gateway.stages.worst_case import caller_tokens_max, price
+from services.gateway.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Journey:
         self._ports = ports
         self._observe = observe
         self._started_at = monotonic()
+        self._timeline = Timeline()
         self._meter = Meter()
         self._verdict = Verdict()
         self._admitted: Admitted | None = None
@@ -82,6 +84,7 @@ class Journey:
                 if isinstance(released.event, Finish):
                     await close(generated.events)
                     released = await self._finish(released.event)
+                self._timeline.released()
                 yield released
         except Denied as denied:
             await self._deny(denied)
@@ -100,6 +103,7 @@ class Journey:
             intended = await self._intend()
             texts = [message.text for message in intended.governed.messages]
             asked_at = monotonic()
+            self._timeline.enter("model_call")
             vectors = await self._ports.embeddings.embed(texts)
             self._meter.waited_s = monotonic() - asked_at
             usage = Usage(caller_tokens_max(self._submission), 0)
@@ -115,8 +119,11 @@ class Journey:
         return vectors, usage
 
     async def _intend(self) -> Intended:
+        self._timeline.enter("admission")
         self._admitted = await admit(self._submission, self._ports)
+        self._timeline.enter("prompt_governance")
         governed = govern(self._admitted, self._ports.detectors, self._ports.prompt_hash)
+        self._timeline.enter("intent")
         try:
             intended = await record_intent(governed, self._ports.audit)
         except asyncio.CancelledError:  # the record is on its way and nothing calls it back: an outcome belongs to it
@@ -127,7 +134,9 @@ class Journey:
 
     async def _generate(self, intended: Intended) -> Generated:
         ports = self._ports
+        self._timeline.enter("retrieval")
         self._grounded = await retrieve(intended, ports.embeddings, ports.documents, ports.detectors.prompt_injection)
+        self._timeline.enter("model_call")
         return generate(self._grounded, ports.backends, self._meter)
 
     async def _finish(self, finish: Finish) -> Released:
@@ -184,6 +193,8 @@ class Journey:
             released_bytes=self._verdict.released_bytes,
             duration_ms=(monotonic() - self._started_at) * 1000,
             reason=reason,
+            first_released_s=self._timeline.first_released_s,
+            stages=self._timeline.end(),
         )
 
     def _give_back(self, usage: Usage) -> tuple[Work, ...]:

@@ -76,6 +76,16 @@ class AuditChain:
         if self._sealer.overdue:
             raise Unavailable(STAGE, "the audit chain cannot be sealed: no head has been stored in time")
 
+    @property
+    def lag_s(self) -> float:
+        """Seconds that the oldest record under no signed head has been waiting."""
+        return self._sealer.lag_s
+
+    @property
+    def sealed(self) -> tuple[str, int] | None:
+        """This process's chain and how many of its records are under a signed head."""
+        return None if self._sealer.sealed is None else (str(self._sealer.sealed[0]), self._sealer.sealed[1])
+
     async def close(self) -> None:
         """Finishes what was begun, ends the chain with a record and seals it."""
         if self._closing:

@@ -56,8 +56,18 @@ class Sealer:
             self._unsealed_since = time.monotonic()
 
     @property
+    def sealed(self) -> tuple[UUID, int] | None:
+        """The chain and how many of its records the last stored head covers; None before the first."""
+        return self._sealed
+
+    @property
+    def lag_s(self) -> float:
+        """How long the oldest record that no head covers has been waiting; 0 when there is none."""
+        return 0.0 if self._unsealed_since is None else time.monotonic() - self._unsealed_since
+
+    @property
     def overdue(self) -> bool:
-        return self._unsealed_since is not None and time.monotonic() - self._unsealed_since > OVERDUE_S
+        return self.lag_s > OVERDUE_S
 
     async def run(self) -> None:
         while True:

@@ -27,6 +27,7 @@ from services.gateway.exchange import (
     Usage,
 )
 from services.gateway.ports import AuditLog
+from services.gateway.timeline import StageTime
 
 Body = dict[str, str | int | float | bool | tuple[str, ...] | None]
 
@@ -48,6 +49,8 @@ class Outcome:
     released_bytes: int = 0
     duration_ms: float = 0.0
     reason: str = ""  # why it failed
+    first_released_s: float | None = None  # until something was released; not on the record
+    stages: tuple[StageTime, ...] = ()  # not on the record either
 
 
 async def record_intent(governed: Governed, audit: AuditLog) -> Intended:
