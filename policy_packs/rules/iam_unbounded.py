@@ -8,7 +8,7 @@ https://github.com/salesforce/cloudsplaining
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from policy_packs.policy_document import IDENTITY_POLICY_TYPES, Document, Statement, identity_documents
@@ -175,12 +175,19 @@ def _breaking(action: str, arn: str) -> dict[str, Resource]:
         ),
         "beside a harmless statement": policy_with(allowing("sts:GetCallerIdentity"), allowing(action)),
         "taken back from one resource": policy_with(allowing(action), _deny(action, resource=arn)),
+        "another action taken back": policy_with(allowing(action), _deny("organizations:LeaveOrganization")),
         "taken back now and then": policy_with(allowing(action), _deny(action, Condition=_IN_OUR_ACCOUNT)),
         "inline in the role": Resource.example(
             "aws:iam/role:Role", {"inlinePolicies": [{"policy": json.dumps({"Statement": allowing(action)})}]}
         ),
         "text that is no policy": Resource.example("aws:iam/rolePolicy:RolePolicy", {"policy": "everything"}),
     }
+
+
+def _each(actions_by_service: Mapping[str, str]) -> dict[str, Resource]:
+    """Every action, written out a second time: one that goes missing above shows."""
+    named = (f"{service}:{name}" for service, names in actions_by_service.items() for name in names.split())
+    return {action: policy_with(allowing(action)) for action in named}
 
 
 _NEIGHBOURS: Final = {
@@ -206,7 +213,23 @@ CREDENTIALS = Rule(
     obeys=_obeying("sts:AssumeRole", "arn:aws:iam::111122223333:role/deployer"),
     breaks={
         **_breaking("sts:AssumeRole", "arn:aws:iam::111122223333:role/deployer"),
-        **{action: policy_with(allowing(action)) for action in _CREDENTIALS},
+        **_each(
+            {
+                "codeartifact": "GetAuthorizationToken",
+                "cognito-identity": "GetCredentialsForIdentity GetOpenIdToken GetOpenIdTokenForDeveloperIdentity",
+                "ec2": "GetPasswordData",
+                "iam": (
+                    "CreateAccessKey CreateLoginProfile CreateServiceSpecificCredential "
+                    "ResetServiceSpecificCredential UpdateAccessKey"
+                ),
+                "lightsail": "GetInstanceAccessDetails",
+                "rds-db": "connect",
+                "redshift": "GetClusterCredentials GetClusterCredentialsWithIAM",
+                "redshift-serverless": "GetCredentials",
+                "sso": "GetRoleCredentials",
+                "sts": ("AssumeRole AssumeRoleWithSAML AssumeRoleWithWebIdentity GetFederationToken GetSessionToken"),
+            }
+        ),
     },
     neighbours=_NEIGHBOURS,
 )
@@ -229,7 +252,14 @@ DATA = Rule(
     obeys=_obeying("s3:GetObject", "arn:aws:s3:::documents/*"),
     breaks={
         **_breaking("s3:GetObject", "arn:aws:s3:::documents/*"),
-        **{action: policy_with(allowing(action)) for action in _DATA},
+        **_each(
+            {
+                "kms": "Decrypt",
+                "s3": "GetObject GetObjectVersion",
+                "secretsmanager": "BatchGetSecretValue GetSecretValue",
+                "ssm": "GetParameter GetParameters GetParametersByPath",
+            }
+        ),
     },
     neighbours=_NEIGHBOURS,
 )
@@ -252,7 +282,35 @@ PERMISSIONS = Rule(
     obeys=_obeying("s3:PutBucketPolicy", "arn:aws:s3:::documents"),
     breaks={
         **_breaking("s3:PutBucketPolicy", "arn:aws:s3:::documents"),
-        **{action: policy_with(allowing(action)) for action in _PERMISSIONS},
+        **_each(
+            {
+                "acm-pca": "CreatePermission PutPolicy",
+                "backup": "PutBackupVaultAccessPolicy",
+                "dynamodb": "PutResourcePolicy",
+                "ec2": ("CreateNetworkInterfacePermission ModifySnapshotAttribute ModifyVpcEndpointServicePermissions"),
+                "ecr": "SetRepositoryPolicy",
+                "elasticfilesystem": "PutFileSystemPolicy",
+                "events": "PutPermission",
+                "glue": "PutResourcePolicy",
+                "iam": (
+                    "AddUserToGroup AttachGroupPolicy AttachRolePolicy AttachUserPolicy "
+                    "CreatePolicyVersion CreateRole CreateUser DeleteRolePermissionsBoundary PassRole "
+                    "PutGroupPolicy PutRolePermissionsBoundary PutRolePolicy PutUserPolicy "
+                    "SetDefaultPolicyVersion UpdateAssumeRolePolicy UpdateLoginProfile"
+                ),
+                "kms": "CreateGrant PutKeyPolicy",
+                "lakeformation": "GrantPermissions",
+                "lambda": "AddLayerVersionPermission AddPermission",
+                "logs": "PutResourcePolicy",
+                "ram": "AssociateResourceShare CreateResourceShare",
+                "rds": "ModifyDBClusterSnapshotAttribute ModifyDBSnapshotAttribute",
+                "s3": ("PutAccessPointPolicy PutBucketAcl PutBucketPolicy PutBucketPublicAccessBlock PutObjectAcl"),
+                "secretsmanager": "PutResourcePolicy",
+                "sns": "AddPermission SetTopicAttributes",
+                "sqs": "AddPermission SetQueueAttributes",
+                "sso": "AttachManagedPolicyToPermissionSet PutPermissionsPolicy",
+            }
+        ),
     },
     neighbours=_NEIGHBOURS,
 )
