@@ -43,7 +43,11 @@ _PROFILE_KEY: Final = "bedrock:InferenceProfileArn"
 
 def invoking(document: Document) -> tuple[Statement, ...]:
     """Statements that let somebody call a model, or may."""
-    return tuple(one for one in document.statements if all_of(one.allows(), one.covers(*INVOKE)) is not Truth.NO)
+    return tuple(one for one in document.statements if _lets_call(one) is not Truth.NO)
+
+
+def _lets_call(statement: Statement) -> Truth:
+    return all_of(statement.allows(), statement.covers(*INVOKE))
 
 
 def _nothing_invoked(documents: tuple[Document, ...]) -> bool:
@@ -64,9 +68,7 @@ def _names_model(resource: Resource) -> Iterator[Outcome]:
 
 def _is_named(statement: Statement, resource: View) -> Truth:
     """A statement we cannot tell to be an Allow of invocation makes its resources unclear, not wrong."""
-    truth = resource.matches(_NAMED_MODEL)
-    certain = all_of(statement.allows(), statement.covers(*INVOKE)) is Truth.YES
-    return truth if certain or truth is Truth.YES else Truth.UNKNOWN
+    return any_of(negate(_lets_call(statement)), resource.matches(_NAMED_MODEL))
 
 
 def permission(*statements: object) -> Resource:
@@ -135,7 +137,8 @@ def _guarded(resource: Resource) -> Iterator[Outcome]:
         yield from document.outcomes()
         for statement in invoking(document):
             for model in statement.resources():
-                truth = any_of(_only_embeds(document, model), _pins(statement), _denied_unguarded(document, model))
+                guarded = any_of(_only_embeds(document, model), _pins(statement), _denied_unguarded(document, model))
+                truth = any_of(negate(_lets_call(statement)), guarded)
                 yield from demand(truth, "lets a model be called without a pinned guardrail", model)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -44,6 +45,7 @@ PASS_BEFORE_ALL_IS_KNOWN = frozenset(
         "bedrock-log-bucket-require-access-log",
         "bedrock-log-require-end",
         "dns-firewall-require-block-and-fail-closed",
+        "iam-policy-disallow-unbounded-writes",
         "kms-key-require-single-tenant",
         "kubernetes-model-require-device-quota",
         "kubernetes-vllm-require-pinned-model",
@@ -131,7 +133,7 @@ def unknown_variants(example: Example) -> Iterator[Example]:
 
 
 def inner_unknown_variants(example: Example) -> Iterator[Example]:
-    """The example with each value unknown in turn, however deep it stands."""
+    """The example with each value unknown in turn, however deep it stands, inside its policy documents too."""
     return _variants(example, lambda one: (replace(one, props=View(props)) for props in _unknown_within(_content(one))))
 
 
@@ -143,7 +145,8 @@ def _variants(example: Example, vary: Callable[[Resource], Iterator[Resource]]) 
         yield from ((*example[:index], variant, *example[index + 1 :]) for variant in vary(resource))
 
 
-def _unknown_within(value: object) -> Iterator[object]:
+def _unknown_within(given: object) -> Iterator[object]:
+    value = _policy_read(given) if isinstance(given, str) else given
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from ({**value, key: one} for one in (UNKNOWN, *_unknown_within(inner)))
@@ -159,6 +162,15 @@ def _content(resource: Resource) -> Mapping[str, object]:
 
 def _with_unknown(resource: Resource, key: str) -> Resource:
     return replace(resource, props=View({**_content(resource), key: UNKNOWN}))
+
+
+def _policy_read(text: str) -> object:
+    """A policy may be given as an object, which is then known in part."""
+    try:
+        read = json.loads(text)
+    except ValueError:
+        return None
+    return read if isinstance(read, dict) and isinstance(read.get("Statement"), dict | list) else None
 
 
 def kept_by_all(rules: Iterable[AnyRule]) -> bool:
