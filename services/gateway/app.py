@@ -23,6 +23,7 @@ from services.gateway.adapters.documents import documents
 from services.gateway.adapters.embeddings import BedrockEmbeddings, OpenAIEmbeddings
 from services.gateway.adapters.ledger import Ledger
 from services.gateway.adapters.limits import ValkeyLimits
+from services.gateway.adapters.migrations import DIRECTORY, load, require_current
 from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.openai_model import OpenAIModel
 from services.gateway.adapters.prompt_hash import derive
@@ -34,7 +35,6 @@ from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.detectors.personal_data import PersonalDataDetector
 from services.gateway.detectors.prompt_injection import PromptInjectionDetector
 from services.gateway.edge import application
-from services.gateway.exchange import Unavailable
 from services.gateway.metrics import Metrics
 from services.gateway.operations_server import operations
 from services.gateway.pipeline import drain
@@ -44,9 +44,6 @@ from services.gateway.settings import Settings, own_model_hosts
 
 if TYPE_CHECKING:
     from services.gateway.telemetry import Telemetry
-
-TABLES = ("audit.record", "ledger.reservation", "documents.chunk")  # one of each migration's
-MISSING_TABLES = "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL"
 
 
 class Gateway:
@@ -59,12 +56,16 @@ class Gateway:
         self._identity = OidcIdentity(settings.issuers, self._upstream)
         self._registrations = S3Registrations(aws, _source(settings))
         self._database = connect(settings)
+        self._migrations = load(DIRECTORY)
         self._limits = ValkeyLimits(settings)
         self._ledger = Ledger(self._database)
         self._prompt_hash = derive(settings)
         self._audit = audit_chain(settings, self._database)
         self._telemetry = _telemetry(settings)
         self._metrics = Metrics(self._telemetry)
+        self._metrics.watch(
+            "gateway_registrations_age_seconds", "Since the last look", lambda: self._registrations.age_s
+        )
         self._metrics.watch("gateway_audit_lag_seconds", "Age of the oldest unsealed record", lambda: self._audit.lag_s)
         self._metrics.watch("gateway_registrations_refused", "Refused since start", lambda: self._registrations.refused)
         self.ports = Ports(
@@ -105,12 +106,8 @@ class Gateway:
         }
 
     async def _schema_is_current(self) -> None:
-        """The chain, the ledger and the passages live in one database: it answers, and each has its tables."""
-        rows = await self._database.fetch(
-            "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(name) IS NULL", TABLES
-        )
-        if rows:
-            raise Unavailable("database", f"the schema lacks {', '.join(row['name'] for row in rows)}")
+        """The chain, the ledger and the passages live in one database: it answers, and its schema is this release's."""
+        await require_current(self._database, self._migrations)
 
     @asynccontextmanager
     async def _lifespan(self, app: object) -> AsyncIterator[None]:

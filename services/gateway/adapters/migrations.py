@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, connect
+from services.gateway.exchange import Unavailable
 from services.gateway.settings import Settings
 
 DIRECTORY = Path(__file__).parents[1] / "migrations"
@@ -26,6 +27,19 @@ CREATE TABLE IF NOT EXISTS public.schema_version (
     sha256 text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 )
+"""
+
+# Whoever logs in may ask whether the schema is the one that its release expects.
+READERS = """
+DO $$
+DECLARE
+    login text;
+BEGIN
+    FOR login IN SELECT rolname FROM pg_roles WHERE rolname IN ('gateway', 'gateway_ingest', 'gateway_auditor') LOOP
+        EXECUTE format('GRANT SELECT ON public.schema_version TO %I', login);
+    END LOOP;
+END
+$$
 """
 
 
@@ -84,9 +98,23 @@ async def apply(database: Database, migrations: Sequence[Migration]) -> tuple[Mi
         missing = await _missing(connection, migrations)
         for migration in missing:
             await _apply(connection, migration)
+        await connection.execute(READERS)
         return missing
     finally:
         await connection.close()
+
+
+async def require_current(database: Database, migrations: Sequence[Migration]) -> None:
+    """Returns when each of the migrations was applied as its file says; Unavailable names the first that was not.
+
+    A schema that is further is fine: in a rolling deployment it moves first.
+    """
+    rows = await database.fetch("SELECT number, sha256 FROM public.schema_version")
+    applied = {row["number"]: row["sha256"] for row in rows}
+    for migration in migrations:
+        if applied.get(migration.number) != migration.sha256:
+            how = "was applied in another form" if migration.number in applied else "is not applied"
+            raise Unavailable("database", f"{migration.name} {how}")
 
 
 async def _missing(connection: Connection, migrations: Sequence[Migration]) -> tuple[Migration, ...]:

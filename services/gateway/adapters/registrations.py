@@ -14,6 +14,8 @@ import binascii
 import contextlib
 import hmac
 import logging
+import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 POLL_S = 5
+STALE_S = 60
 OBJECT_BYTES_MAX = 512 << 10
 PREFIX = "registrations/"
 
@@ -65,6 +68,7 @@ class S3Registrations:
         self._alarmed: dict[str, str] = {}  # workload → ETag of what did not hold
         self._by_workload: Mapping[str, Registration] = {}
         self._polling: asyncio.Task[None] | None = None
+        self._looked_at: float | None = None
         self.refused = 0
 
     def find(self, caller: Caller) -> Registration:
@@ -83,6 +87,13 @@ class S3Registrations:
     async def ready(self) -> None:
         if not self._by_workload:
             raise Unavailable("registrations", "no registration is loaded")
+        if self.age_s > STALE_S:
+            raise Unavailable("registrations", f"not read for {self.age_s:.0f} s: a withdrawn one would still hold")
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the bucket was last read to its end; infinite before the first time."""
+        return math.inf if self._looked_at is None else time.monotonic() - self._looked_at
 
     async def start(self) -> None:
         """Loads what is there now, if anything, and keeps looking."""
@@ -107,6 +118,7 @@ class S3Registrations:
             await asyncio.sleep(POLL_S)
 
     def _refresh(self) -> None:
+        began_at = time.monotonic()
         listed = dict(self._listed())
         for workload, tag in listed.items():
             known = self._loaded.get(workload)
@@ -115,6 +127,7 @@ class S3Registrations:
         for workload in set(self._loaded) - set(listed):
             del self._loaded[workload]  # withdrawn
         self._by_workload = {workload: registration for workload, (_, registration) in self._loaded.items()}
+        self._looked_at = began_at
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._source.bucket, Prefix=PREFIX)

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from services.gateway.adapters import registrations as module
 from services.gateway.adapters.registrations import S3Registrations, Source
 from services.gateway.adapters.tls import aws_session
 from services.gateway.exchange import Denied, Unavailable
@@ -178,4 +179,18 @@ async def test_a_bucket_that_cannot_be_read_is_not_ready_and_ends_nothing(
     with pytest.raises(Unavailable):
         await gone.ready()
     await gone.close()
+    await registrations.ready()
+
+
+async def test_registrations_that_cannot_be_read_any_more_stay_and_are_called_stale(
+    registry: Registry, registrations: S3Registrations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.publish()
+    await registrations.refresh()
+    assert registrations.age_s < module.STALE_S
+    monkeypatch.setattr(module, "STALE_S", -1)  # as if that time had passed
+    with pytest.raises(Unavailable, match="not read for"):
+        await registrations.ready()
+    assert registrations.find(caller()).workload == "document-assistant"
+    monkeypatch.undo()
     await registrations.ready()
