@@ -1,0 +1,190 @@
+"""The contract as bytes: what every client of OpenAI's API relies on, whoever wrote it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import threading
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.services.gateway.clients.openai_sdk import ASKED
+from tests.services.gateway.clients.site import CHAT_MODELS, Site
+
+CHAT, EMBED, MODELS = "/v1/chat/completions", "/v1/embeddings", "/v1/models"
+CHUNK_KEYS = {"id", "object", "created", "model", "choices"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error, in OpenAI's shape and nothing beside it."""
+        (error,) = json.loads(self.body).values()
+        assert set(error) == {"message", "type", "param", "code"}
+        assert set(json.loads(self.body)) == {"error"}
+        assert isinstance(error["message"], str)
+        assert self.headers["content-type"] == "application/json"
+        assert self.headers["x-request-id"]
+        return dict(error)
+
+
+def send(site: Site, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    address = urlsplit(site.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+    try:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, path, body, {"authorization": "Bearer alice"} | named)
+        response = connection.getresponse()
+        got = {name.lower(): value for name, value in response.getheaders()}
+        return Answer(response.status, got, response.read())
+    finally:
+        connection.close()
+
+
+def chat(site: Site, headers: dict[str, str] | None = None, **changes: Any) -> Answer:
+    return send(site, "POST", CHAT, json.dumps(ASKED | changes).encode(), **(headers or {}))
+
+
+def frames(answer: Answer) -> list[bytes]:
+    """The events of a stream, each written as `data: …` and one empty line."""
+    *whole, rest = answer.body.split(b"\n\n")
+    assert rest == b""
+    assert all(frame.startswith((b"data: ", b": ")) and b"\n" not in frame for frame in whole)
+    return [frame.removeprefix(b"data: ") for frame in whole if frame.startswith(b"data: ")]
+
+
+# --- errors ---------------------------------------------------------------------------------------------------
+
+REFUSED: dict[str, tuple[str, str, bytes | None, dict[str, str], int]] = {
+    "a path that is not there": ("GET", "/v1/nowhere", None, {}, 404),
+    "a method that is not there": ("DELETE", MODELS, None, {}, 405),
+    "a body that is no JSON": ("POST", CHAT, b"{", {}, 400),
+    "no body": ("POST", CHAT, b"", {}, 400),
+    "a body of another shape": ("POST", EMBED, b'{"input":7}', {}, 400),
+    "a body too large": ("POST", CHAT, b" " * 1_100_000, {}, 413),
+    "a compressed body": ("POST", CHAT, b"\x1f\x8b", {"content_encoding": "gzip"}, 415),
+    "nobody's token": ("POST", CHAT, b"{}", {"authorization": "Bearer mallory"}, 401),
+    "no token but a password": ("GET", MODELS, None, {"authorization": "Basic YTpi"}, 401),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_every_error_has_openais_shape_and_a_request_id(what: str, site: Site) -> None:
+    method, path, body, headers, status = REFUSED[what]
+    answer = send(site, method, path, body, **headers)
+    assert answer.status == status
+    assert answer.error["code"]
+    assert site.script.bodies == []
+
+
+def test_a_failure_nobody_foresaw_has_the_shape_too_and_says_nothing(site: Site) -> None:
+    site.world.budget.left = None  # type: ignore[assignment]
+    answer = chat(site)
+    assert (answer.status, answer.error["code"]) == (500, "internal_error")
+    assert b"NoneType" not in answer.body
+    assert site.script.bodies == []
+
+
+def test_a_rate_limit_says_when_to_come_back(site: Site) -> None:
+    site.world.limits.requests_left = 0
+    answer = chat(site)
+    assert (answer.status, answer.error["code"]) == (429, "rate_limit_exceeded")
+    assert 0 < int(answer.headers["retry-after"]) <= 120
+    assert answer.headers.get("x-should-retry") != "false"
+
+
+def test_an_exhausted_budget_says_not_to_come_back(site: Site) -> None:
+    site.world.budget.left *= 0
+    answer = chat(site)
+    assert (answer.status, answer.error["code"]) == (429, "insufficient_quota")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_a_part_that_is_down_is_503_with_a_time(site: Site) -> None:
+    site.world.audit.broken_for = {"intent"}
+    answer = chat(site)
+    assert answer.status == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert site.script.bodies == []
+
+
+# --- request ids ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_request_id_is_the_gateways_own_and_the_callers_is_only_noted(site: Site, stream: bool) -> None:
+    answer = chat(site, {"x-request-id": "mine-1"}, stream=stream)
+    assert answer.headers["x-request-id"] not in ("", "mine-1")
+    assert answer.headers["x-request-id"] != chat(site, stream=stream).headers["x-request-id"]
+    assert site.world.audit.records[0].body["client_request_id"] == "mine-1"
+
+
+# --- streams --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", CHAT_MODELS)
+def test_a_stream_is_written_as_sdks_expect_it(site: Site, model: str) -> None:
+    answer = chat(site, {"accept-encoding": "gzip, br"}, model=model, stream=True)
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-cache"
+    assert answer.headers["x-accel-buffering"] == "no"
+    assert "content-encoding" not in answer.headers
+    *chunks, end = frames(answer)
+    assert end == b"[DONE]"
+    assert all(set(json.loads(chunk)) == CHUNK_KEYS for chunk in chunks)
+
+
+@pytest.mark.parametrize("model", CHAT_MODELS)
+def test_wanted_usage_is_null_until_the_last_chunk(site: Site, model: str) -> None:
+    answer = chat(site, model=model, stream=True, stream_options={"include_usage": True})
+    *chunks, last = [json.loads(frame) for frame in frames(answer)[:-1]]
+    assert all(chunk["usage"] is None for chunk in chunks)
+    assert last["choices"] == []
+    assert last["usage"]["total_tokens"] == 18
+
+
+@pytest.mark.parametrize("model", CHAT_MODELS)
+def test_a_broken_stream_ends_in_an_error_and_without_done(site: Site, model: str) -> None:
+    site.script.deltas, site.script.breaks_off = ["word " * 60] * 3, threading.Event()
+    threading.Timer(0.3, site.script.breaks_off.set).start()  # the text has left by then
+    *chunks, last = frames(chat(site, model=model, stream=True))
+    assert chunks
+    assert set(json.loads(last)["error"]) == {"message", "type", "param", "code"}
+    assert b"quotes" not in last
+
+
+def test_a_refusal_before_the_first_byte_is_a_status_also_for_a_stream(site: Site) -> None:
+    answer = chat(site, stream=True, messages=[{"role": "system", "content": "x"}])
+    assert answer.status == 400
+    assert answer.error["param"] == "messages[0].role"
+
+
+def test_a_model_that_says_nothing_still_ends_with_a_role_and_a_reason(site: Site) -> None:
+    site.script.deltas = ()
+    chunk, end = frames(chat(site, stream=True))
+    (choice,) = json.loads(chunk)["choices"]
+    assert (choice["delta"]["role"], choice["finish_reason"], end) == ("assistant", "stop", b"[DONE]")
+
+
+# --- embeddings, models ---------------------------------------------------------------------------------------
+
+
+def test_embeddings_as_base64_are_four_bytes_a_component(site: Site) -> None:
+    body = json.dumps({"model": "minilm", "input": "x", "encoding_format": "base64"}).encode()
+    (entry,) = json.loads(send(site, "POST", EMBED, body).body)["data"]
+    assert len(entry["embedding"]) == 4 * ((4 * 8 + 2) // 3)
+
+
+def test_the_list_of_models_has_openais_fields_and_no_others(site: Site) -> None:
+    listed = json.loads(send(site, "GET", MODELS).body)
+    assert listed["object"] == "list"
+    assert all(set(model) == {"id", "object", "created", "owned_by"} for model in listed["data"])
