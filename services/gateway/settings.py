@@ -19,6 +19,7 @@ import msgspec
 
 from services.gateway.exchange import Boundary, ModelOffer
 
+OUTAGE_S_MAX = 3600  # how long an issuer's keys may count while it cannot be reached
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
 OPERATIONS_OFFSET = 1010
 PORT_MAX = 65535
@@ -33,12 +34,36 @@ class SettingsError(Exception):
     """A setting is missing or unsafe. The message names the variable and what is allowed."""
 
 
+class ClaimPaths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where an issuer's tokens say the tenant, the roles and the workload: names from the outside in."""
+
+    tenant: tuple[str, ...] = ("tenant",)
+    roles: tuple[str, ...] = ("roles",)
+    workload: tuple[str, ...] = ("workload",)
+
+
+class Subject(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What exactly one subject is: an AWS role's ARN, or a CI job as its provider writes it."""
+
+    subject: str
+    tenant: str
+    roles: tuple[str, ...]
+    workload: str
+
+
 class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One OIDC issuer whose tokens are accepted. `algorithms` is an allow-list of asymmetric algorithms."""
+    """One OIDC issuer whose tokens are accepted. `algorithms` is an allow-list of asymmetric algorithms.
+
+    Where `subjects` are named, no other subject of the issuer passes and no claim is looked at for what it is.
+    `outage_s_max`: how long its keys go on counting while it cannot be reached; an hour is the most there is.
+    """
 
     issuer: str
     audience: str
-    algorithms: tuple[str, ...] = ("RS256",)
+    algorithms: tuple[str, ...]
+    claims: ClaimPaths = ClaimPaths()
+    subjects: tuple[Subject, ...] = ()
+    outage_s_max: int = OUTAGE_S_MAX
 
 
 class _Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -245,6 +270,11 @@ class _Reader:
             _require_asymmetric(f"{name}[].algorithms", issuer.algorithms)
             if not issuer.audience:
                 raise SettingsError(f"{name}[].audience must not be empty")
+            _require_outage(f"{name}[].outage_s_max", issuer.outage_s_max)
+            _require_paths(f"{name}[].claims", issuer.claims)
+            _require_subjects(f"{name}[].subjects", issuer.subjects)
+        if len({issuer.issuer for issuer in issuers}) != len(issuers):
+            raise SettingsError(f"{name}: two entries name the same issuer")
         return issuers
 
     def models(self, name: str) -> tuple[ModelOffer, ...]:
@@ -269,6 +299,27 @@ def _require_asymmetric(name: str, algorithms: tuple[str, ...]) -> None:
     wrong = [algorithm for algorithm in algorithms if algorithm not in allowed]
     if wrong or not algorithms:
         raise SettingsError(f"{name} must be a non-empty list out of {', '.join(allowed)} (got {wrong})")
+
+
+def _require_outage(name: str, seconds: int) -> None:
+    if not 0 <= seconds <= OUTAGE_S_MAX:
+        raise SettingsError(f"{name} must be a whole number from 0 to {OUTAGE_S_MAX} (got {seconds})")
+
+
+def _require_paths(name: str, claims: ClaimPaths) -> None:
+    for path in (claims.tenant, claims.roles, claims.workload):
+        if not path or not all(path):
+            raise SettingsError(f"{name}: a path must be one or more names (got {list(path)})")
+        if "request_tags" in path:
+            raise SettingsError(f"{name}: request_tags are the caller's own words (got {list(path)})")
+
+
+def _require_subjects(name: str, subjects: tuple[Subject, ...]) -> None:
+    for subject in subjects:
+        if not (subject.subject and subject.tenant and subject.roles and all(subject.roles) and subject.workload):
+            raise SettingsError(f"{name}: subject, tenant, roles and workload must not be empty (got {subject})")
+    if len({subject.subject for subject in subjects}) != len(subjects):
+        raise SettingsError(f"{name}: two entries name the same subject")
 
 
 def _offer(name: str, raw: _Offer) -> ModelOffer:

@@ -10,12 +10,34 @@ from stacks.configuration import ImageDigest, Name, Section
 from stacks.environment.fields import BaseUrl, CertificateArn, HostName, ListenAddress
 
 
+class ClaimPaths(Section):
+    """Where an issuer's tokens say the tenant, the roles and the workload: names from the outside in."""
+
+    tenant: tuple[str, ...] = ("tenant",)
+    roles: tuple[str, ...] = ("roles",)
+    workload: tuple[str, ...] = ("workload",)
+
+
+class Subject(Section):
+    """What exactly one subject is: an AWS role's ARN, or a CI job as its provider writes it."""
+
+    subject: str
+    tenant: Name
+    roles: Annotated[tuple[Name, ...], Field(min_length=1)]
+    workload: Name
+
+
 class Issuer(Section):
     """An OIDC issuer whose tokens the gateway accepts, as GATEWAY_OIDC_ISSUERS spells it."""
 
     issuer: BaseUrl
     audience: Name
     algorithms: tuple[Literal["RS256", "PS256", "ES256", "ES384", "EdDSA"], ...] = ("RS256",)
+    claims: ClaimPaths = ClaimPaths()
+    subjects: tuple[Subject, ...] = ()
+    """Where there are any, no other subject of the issuer passes."""
+    outage_s_max: Annotated[int, Field(ge=0, le=3600)] = 3600
+    """How long its keys go on counting while it cannot be reached."""
 
     @field_validator("algorithms")
     @classmethod

@@ -13,6 +13,8 @@ import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from services.gateway.settings import OUTAGE_S_MAX, ClaimPaths, Subject
+
 AUDIENCE = "llm-gateway"
 
 
@@ -23,12 +25,17 @@ class Issuer:
     url: str = ""
     audience: str = AUDIENCE
     algorithms: tuple[str, ...] = ("RS256",)
+    claims: ClaimPaths = field(default_factory=ClaimPaths)
+    subjects: tuple[Subject, ...] = ()
+    outage_s_max: int = OUTAGE_S_MAX
     keys: dict[str, rsa.RSAPrivateKey] = field(
         default_factory=lambda: {"first": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
     )
     fetches: int = 0
+    asked: int = 0  # how often the metadata were asked for, in vain too
     down: bool = False
     metadata: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Any] | None = None  # in place of the keys
 
     @property
     def issuer(self) -> str:
@@ -51,6 +58,7 @@ class Issuer:
         return jwt.encode(body, self.keys[key_id], algorithm="RS256", headers={"kid": key_id, **(header or {})})
 
     async def _configuration(self, request: web.Request) -> web.Response:
+        self.asked += 1
         self._require_up()
         return web.json_response({"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.metadata})
 
@@ -61,7 +69,7 @@ class Issuer:
         for key_id, key in self.keys.items():
             public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
             keys.append({**public, "kid": key_id, "use": "sig", "alg": "RS256"})
-        return web.json_response({"keys": keys})
+        return web.json_response(self.published or {"keys": keys})
 
     def _require_up(self) -> None:
         if self.down:

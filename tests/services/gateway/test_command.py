@@ -53,7 +53,9 @@ def environment(**changes: str) -> dict[str, str]:
             "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
             "GATEWAY_LISTEN": f"{HOST}:{free_port()}",
             "GATEWAY_OPERATIONS_LISTEN": f"{HOST}:{free_port()}",
-            "GATEWAY_OIDC_ISSUERS": json.dumps([{"issuer": "http://127.0.0.1:9", "audience": "llm-gateway"}]),
+            "GATEWAY_OIDC_ISSUERS": json.dumps(
+                [{"issuer": "http://127.0.0.1:9", "audience": "llm-gateway", "algorithms": ["RS256"]}]
+            ),
             "GATEWAY_DATABASE": "127.0.0.1:9",
             "GATEWAY_DATABASE_NAME": "llm",
             "GATEWAY_DATABASE_USER": "gateway",

@@ -9,6 +9,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import jwt
@@ -16,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from services.gateway.adapters import oidc_identity
+from services.gateway.adapters import jwks_cache, oidc_identity
 from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.upstream import Upstream
 from services.gateway.exchange import Denied, Unavailable
@@ -44,12 +45,18 @@ def ticks() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-async def identity(issuer: Issuer, ticks: Clock) -> AsyncIterator[OidcIdentity]:
+@asynccontextmanager
+async def identity_of(*issuers: Issuer, ticks: Callable[[], float] = time.monotonic) -> AsyncIterator[OidcIdentity]:
     upstream = Upstream()
     await upstream.start()
-    yield OidcIdentity([issuer], upstream, ticks=ticks)
+    yield OidcIdentity(issuers, upstream, ticks=ticks)
     await upstream.close()
+
+
+@pytest.fixture
+async def identity(issuer: Issuer, ticks: Clock) -> AsyncIterator[OidcIdentity]:
+    async with identity_of(issuer, ticks=ticks) as identity:
+        yield identity
 
 
 async def test_a_good_token_names_the_caller(issuer: Issuer, identity: OidcIdentity) -> None:
@@ -155,7 +162,7 @@ async def test_a_provider_that_is_down_with_no_key_known_is_503_and_heals(
     with pytest.raises(Unavailable):
         await identity.ready()
     issuer.down = False
-    ticks.now += oidc_identity.RETRY_S + 1
+    ticks.now += jwks_cache.RETRY_S + 1
     await identity.ready()
     assert (await identity.authenticate(issuer.token())).subject == "alice"
 
@@ -163,27 +170,101 @@ async def test_a_provider_that_is_down_with_no_key_known_is_503_and_heals(
 async def test_a_short_outage_goes_unnoticed(issuer: Issuer, identity: OidcIdentity, ticks: Clock) -> None:
     await identity.authenticate(issuer.token())
     issuer.down = True
-    ticks.now += oidc_identity.CONFIRMED_S - 1
+    ticks.now += jwks_cache.CONFIRMED_S - 1
     assert (await identity.authenticate(issuer.token(sub="bob"))).subject == "bob"
     with pytest.raises(Denied):
         await identity.authenticate(issuer.token(header={"kid": "unknown"}))
 
 
-async def test_after_a_longer_outage_nobody_passes_until_the_provider_answers_again(
+async def pass_outage(issuer: Issuer, identity: OidcIdentity, ticks: Clock, seconds: float) -> None:
+    """The provider goes down; `seconds` later somebody has asked it once, in vain."""
+    issuer.down = True
+    ticks.now += seconds
+    with pytest.raises(Unavailable):
+        await identity.authenticate(issuer.token(header={"kid": "unknown"}))
+
+
+async def test_known_keys_outlive_an_outage_of_up_to_an_hour(
     issuer: Issuer, identity: OidcIdentity, ticks: Clock
 ) -> None:
     token = issuer.token()
     await identity.authenticate(token)
-    issuer.down = True
-    ticks.now += oidc_identity.CONFIRMED_S + 1
+    await pass_outage(issuer, identity, ticks, 3590)
+    assert (await identity.authenticate(token)).subject == "alice"  # remembered
+    assert (await identity.authenticate(issuer.token(sub="bob"))).subject == "bob"  # new, with a known key
+    assert identity.unconfirmed_s == 3590
+    await identity.ready()
+
+
+async def test_an_outage_opens_no_door_to_another_key(issuer: Issuer, identity: OidcIdentity, ticks: Clock) -> None:
+    await identity.authenticate(issuer.token())
+    await pass_outage(issuer, identity, ticks, 600)
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(_foreign_key(issuer))
+    assert denied.value.status == 401
+
+
+async def test_after_more_than_an_hour_nobody_passes_until_the_provider_answers_again(
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
+) -> None:
+    token = issuer.token()
+    await identity.authenticate(token)
+    await pass_outage(issuer, identity, ticks, 3601)
     for _ in range(3):
         with pytest.raises(Unavailable):
             await identity.authenticate(token)  # although this very token was verified before
     with pytest.raises(Unavailable):
         await identity.ready()
     issuer.down = False
-    ticks.now += oidc_identity.RETRY_S + 1
+    ticks.now += jwks_cache.RETRY_S + 1
     assert (await identity.authenticate(token)).subject == "alice"
+
+
+@pytest.mark.parametrize(("asked_s", "lasts_s"), [(0, jwks_cache.CONFIRMED_S), (300, 300), (86_400, 3600)])
+async def test_an_outage_can_be_given_less_time_and_never_more(
+    asked_s: int, lasts_s: int, issuer: Issuer, ticks: Clock
+) -> None:
+    issuer.outage_s_max = asked_s
+    async with identity_of(issuer, ticks=ticks) as identity:
+        token = issuer.token()
+        await identity.authenticate(token)
+        issuer.down = True
+        ticks.now += lasts_s - 0.5
+        assert (await identity.authenticate(token)).subject == "alice"
+        ticks.now += 1
+        with pytest.raises(Unavailable):
+            await identity.authenticate(token)
+
+
+async def test_a_key_withdrawn_during_an_outage_stops_with_the_first_answer(
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
+) -> None:
+    old = issuer.token()
+    await identity.authenticate(old)
+    await pass_outage(issuer, identity, ticks, 600)
+    await identity.authenticate(old)
+    issuer.keys = {"second": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
+    issuer.down = False
+    ticks.now += jwks_cache.RETRY_S + 1
+    await identity.authenticate(old)  # asks in the background
+    await asyncio.sleep(0.1)
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(old)
+    assert denied.value.status == 401
+
+
+async def test_a_provider_that_withdraws_every_key_is_obeyed(
+    issuer: Issuer, identity: OidcIdentity, ticks: Clock
+) -> None:
+    old = issuer.token()
+    await identity.authenticate(old)
+    issuer.keys = {}
+    ticks.now += jwks_cache.CONFIRMED_S + 1
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(old)
+    assert denied.value.status == 401
+    with pytest.raises(Unavailable):
+        await identity.ready()
 
 
 async def test_a_key_in_use_is_confirmed_in_the_background(
@@ -192,7 +273,7 @@ async def test_a_key_in_use_is_confirmed_in_the_background(
     token = issuer.token()
     await identity.authenticate(token)
     for _ in range(5):
-        ticks.now += oidc_identity.REFRESH_S + 1
+        ticks.now += jwks_cache.REFRESH_S + 1
         await identity.authenticate(token)  # never waits: an older confirmation still counts
         await asyncio.sleep(0.05)
     assert issuer.fetches == 6
@@ -204,18 +285,26 @@ async def test_a_withdrawn_key_is_forgotten_within_its_confirmation(
     old = issuer.token()
     await identity.authenticate(old)
     issuer.keys = {"second": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
-    ticks.now += oidc_identity.CONFIRMED_S + 1
+    ticks.now += jwks_cache.CONFIRMED_S + 1
     with pytest.raises(Denied) as denied:
         await identity.authenticate(old)
     assert denied.value.status == 401
 
 
-async def test_unknown_key_ids_cause_one_fetch(issuer: Issuer, identity: OidcIdentity) -> None:
+@pytest.mark.parametrize("down", [False, True], ids=["provider up", "provider down"])
+async def test_1000_unknown_key_ids_cause_one_fetch_in_30_s(
+    down: bool, issuer: Issuer, identity: OidcIdentity, ticks: Clock
+) -> None:
     await identity.authenticate(issuer.token())
-    tokens = [issuer.token(header={"kid": f"random-{number}"}) for number in range(100)]
-    results = await asyncio.gather(*map(identity.authenticate, tokens), return_exceptions=True)
-    assert all(isinstance(result, Denied) and result.status == 401 for result in results)
-    assert issuer.fetches == 1
+    issuer.down = down
+    body = issuer.token(header={"kid": "stranger"}).split(".", 1)[1]
+    for expected in (1, 2):
+        ticks.now += jwks_cache.COOLDOWN_S + 1
+        tokens = [f"{_coded({'alg': 'RS256', 'kid': f'random-{number}'})}.{body}" for number in range(500)]
+        for some in (tokens, reversed(tokens)):
+            results = await asyncio.gather(*map(identity.authenticate, some), return_exceptions=True)
+            assert {result.status for result in results if isinstance(result, Denied)} == {503 if down else 401}
+        assert issuer.asked == 1 + expected
 
 
 async def test_many_first_requests_share_one_fetch(issuer: Issuer, identity: OidcIdentity) -> None:
@@ -231,7 +320,7 @@ async def test_a_new_key_is_found_and_a_withdrawn_one_is_forgotten(
     old = issuer.token()
     await identity.authenticate(old)
     issuer.keys = {"second": rsa.generate_private_key(public_exponent=65537, key_size=2048)}
-    ticks.now += oidc_identity.COOLDOWN_S + 1
+    ticks.now += jwks_cache.COOLDOWN_S + 1
     await identity.authenticate(issuer.token(key_id="second"))
     with pytest.raises(Denied):
         await identity.authenticate(old)
@@ -258,7 +347,45 @@ async def test_metadata_cannot_point_keys_at_an_unsafe_place(
         await identity.authenticate(issuer.token())
 
 
+@pytest.mark.parametrize("keys", [None, "none", 7, [], [7, None, {"kty": "RSA", "kid": "first", "n": 1, "e": []}]])
+async def test_keys_that_make_no_sense_let_nobody_pass(keys: object, issuer: Issuer, identity: OidcIdentity) -> None:
+    issuer.published = {"keys": keys}
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(issuer.token())
+    assert denied.value.status in (401, 503)
+
+
 async def test_metadata_of_another_issuer_is_not_believed(issuer: Issuer, identity: OidcIdentity) -> None:
     issuer.metadata = {"issuer": "https://issuer.invalid"}
     with pytest.raises(Unavailable):
         await identity.authenticate(issuer.token())
+
+
+async def test_a_key_of_one_issuer_signs_no_token_of_another(issuer: Issuer, ticks: Clock) -> None:
+    async with running_issuer() as workloads, identity_of(issuer, workloads, ticks=ticks) as identity:
+        assert (await identity.authenticate(workloads.token())).issuer == workloads.url
+        claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+        forged = jwt.encode(claims, workloads.keys["first"], algorithm="RS256", headers={"kid": "first"})
+        with pytest.raises(Denied) as denied:
+            await identity.authenticate(forged)
+    assert denied.value.status == 401
+
+
+async def test_each_issuer_has_its_own_audience(issuer: Issuer, ticks: Clock) -> None:
+    async with running_issuer() as ci:
+        ci.audience = "ci"
+        async with identity_of(issuer, ci, ticks=ticks) as identity:
+            assert (await identity.authenticate(ci.token(aud="ci"))).subject == "alice"
+            for stray in (ci.token(), issuer.token(aud="ci")):
+                with pytest.raises(Denied) as denied:
+                    await identity.authenticate(stray)
+                assert denied.value.status == 401
+
+
+async def test_each_issuer_has_its_own_algorithms(issuer: Issuer, ticks: Clock) -> None:
+    async with running_issuer() as strict:
+        strict.algorithms = ("PS256",)
+        async with identity_of(issuer, strict, ticks=ticks) as identity:
+            await identity.authenticate(issuer.token())
+            with pytest.raises(Denied, match="algorithm"):
+                await identity.authenticate(strict.token())
