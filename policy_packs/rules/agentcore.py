@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Unclear, demand, forbid
 from policy_packs.rules.bedrock_agent import AGENT, FLOW
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
@@ -313,7 +313,7 @@ def _own_roles(stack: Stack) -> Iterator[Outcome]:
         for known in joined or (role.text,):
             holders[known].append(agent)
         if role.is_unknown and not joined:
-            yield from demand(Truth.UNKNOWN, "", role, agent.urn)
+            yield Unclear(role.path, agent.urn)
     for known, sharing in holders.items():
         for agent in sharing if known and len(sharing) > 1 else ():
             subject = View(None, _ROLE_OF[agent.type])

@@ -8,7 +8,7 @@ from typing import Final
 
 from policy_packs.policy_document import IDENTITY_POLICY_TYPES, Document, Statement, identity_documents
 from policy_packs.resource import Resource
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, Unclear, demand, forbid
 from policy_packs.rules.ecs import TASK_DEFINITION, containers
 from policy_packs.rules.iam import ROLE_POLICY
 from policy_packs.rules.lambda_function import FUNCTION, variables_of
@@ -51,7 +51,7 @@ def _lets_call(statement: Statement) -> Truth:
 
 
 def _nothing_invoked(documents: tuple[Document, ...]) -> bool:
-    return all(not any(document.outcomes()) and not invoking(document) for document in documents)
+    return not any(invoking(document) for document in documents)
 
 
 def _names_model(resource: Resource) -> Iterator[Outcome]:
@@ -115,6 +115,7 @@ NAMED_MODEL = Rule(
             {**_ALLOW, "Resource": "arn:aws:bedrock:*::foundation-model/amazon.nova-lite"}
         ),
         "hidden behind a wildcard action": permission({**_ALLOW, "Action": "bedrock:*", "Resource": "*"}),
+        "plain calls of every model": permission({"Effect": "Allow", "Action": "bedrock:InvokeModel", "Resource": "*"}),
         "hidden behind NotAction": permission({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}),
         "hidden behind NotResource": permission(
             {"Effect": "Allow", "Action": "bedrock:Invoke*", "NotResource": _MODEL}
@@ -186,6 +187,10 @@ def _denies_other_guardrails(statement: Statement) -> Truth:
     return all_of(values.is_given(), values.every(lambda one: one.matches(_PINNED)), alone)
 
 
+def _denied_but(*guardrails: str) -> dict[str, object]:
+    return {**_UNGUARDED_DENY, "Condition": {"StringNotEquals": {GUARDRAIL_KEY: list(guardrails)}}}
+
+
 GUARDED_INVOCATION = Rule(
     name="bedrock-invoke-require-guardrail",
     description="A permission to call a model holds under one guardrail in one numbered version only.",
@@ -211,6 +216,13 @@ GUARDED_INVOCATION = Rule(
             {**_ALLOW, "Resource": _PROFILE},
             {**_ALLOW, "Resource": _EMBEDDING, "Condition": {"ArnEquals": {_PROFILE_KEY: _PROFILE}}},
         ),
+        **{
+            f"such a profile by {operator}": permission(
+                {**_ALLOW, "Resource": _PROFILE},
+                {**_ALLOW, "Resource": _EMBEDDING, "Condition": {operator: {_PROFILE_KEY: _PROFILE}}},
+            )
+            for operator in ("StringEquals", "StringLike", "ArnLike")
+        },
         "no invocation at all": permission(_READ),
     },
     breaks={
@@ -220,6 +232,16 @@ GUARDED_INVOCATION = Rule(
         "a pattern": permission({**_ALLOW, "Condition": {"StringLike": {GUARDRAIL_KEY: f"{_GUARDRAIL}:*"}}}),
         "IfExists lets the unguarded call through": permission(
             {**_ALLOW, "Condition": {"StringEqualsIfExists": {GUARDRAIL_KEY: f"{_GUARDRAIL}:7"}}}
+        ),
+        "one version, or the draft": permission(
+            {**_ALLOW, "Condition": {"StringEquals": {GUARDRAIL_KEY: [f"{_GUARDRAIL}:7", f"{_GUARDRAIL}:DRAFT"]}}}
+        ),
+        "a deny of all but the draft": permission(_ALLOW, _denied_but(f"{_GUARDRAIL}:DRAFT")),
+        "a deny of all but one version and the draft": permission(
+            _ALLOW, _denied_but(f"{_GUARDRAIL}:7", f"{_GUARDRAIL}:DRAFT")
+        ),
+        "a deny of the guardrail itself": permission(
+            _ALLOW, {**_UNGUARDED_DENY, "Condition": {"StringEquals": {GUARDRAIL_KEY: f"{_GUARDRAIL}:7"}}}
         ),
         "a deny of another model": permission(_ALLOW, {**_UNGUARDED_DENY, "Resource": _MODEL}),
         "a deny that leaves the model out": permission(
@@ -249,7 +271,6 @@ GUARDED_INVOCATION = Rule(
     },
 )
 
-BEARER_ACTIONS: Final = ("bedrock:CallWithBearerToken", "bedrock-mantle:CallWithBearerToken")
 SERVICE_CREDENTIAL: Final = "aws:iam/serviceSpecificCredential:ServiceSpecificCredential"
 VPC_ENDPOINT: Final = "aws:ec2/vpcEndpoint:VpcEndpoint"
 _KEY_MAKERS: Final = ("iam:CreateServiceSpecificCredential", "iam:ResetServiceSpecificCredential")
@@ -284,7 +305,7 @@ def _task(resource: Resource) -> Iterator[Outcome]:
             name = variable.at("name")
             yield from forbid(name.equals(_BEARER_VARIABLE), "hands a Bedrock API key to a container", name)
     if listed.is_unknown:
-        yield from demand(Truth.UNKNOWN, "", listed)
+        yield Unclear(listed.path)
 
 
 def _permissions(resource: Resource) -> Iterator[Outcome]:
@@ -304,7 +325,7 @@ def _for_other_services(statement: Statement) -> Truth:
 
 def _opens_side_door(statement: Statement) -> Truth:
     named = statement.view.at("Action").any(lambda one: one.matches(r"(?i)bedrock-mantle:.*"))
-    return any_of(named, statement.covers(*BEARER_ACTIONS, "bedrock-mantle:CreateInference"))
+    return any_of(named, statement.covers("bedrock:CallWithBearerToken", "bedrock-mantle:CreateInference"))
 
 
 _CREDENTIAL_KEY: Final = "iam:ServiceSpecificCredentialServiceName"
@@ -340,6 +361,7 @@ NO_SIDE_DOOR = Rule(
         ),
         "a permission to invoke": permission(_ALLOW),
         "a deny of mantle": permission({"Effect": "Deny", "Action": "bedrock-mantle:*", "Resource": "*"}),
+        "a deny of keys": permission({**_MAKE_KEYS, "Effect": "Deny"}),
         "keys for another service": permission(
             {**_MAKE_KEYS, "Condition": {"StringEquals": {_CREDENTIAL_KEY: "codecommit.amazonaws.com"}}}
         ),
@@ -354,6 +376,12 @@ NO_SIDE_DOOR = Rule(
             TASK_DEFINITION, {"containerDefinitions": f'[{{"secrets": [{{"name": "{_BEARER_VARIABLE}"}}]}}]'}
         ),
         "a permission for mantle": permission({"Effect": "Allow", "Action": "bedrock-mantle:Get*", "Resource": "*"}),
+        "mantle beside objects": permission(
+            {"Effect": "Allow", "Action": ["s3:GetObject", "bedrock-mantle:Get*"], "Resource": "*"}
+        ),
+        "everything but what Bedrock itself does": permission(
+            {"Effect": "Allow", "NotAction": "bedrock:*", "Resource": "*"}
+        ),
         "a permission for bearer tokens": permission(
             {"Effect": "Allow", "Action": "bedrock:CallWithBearerToken", "Resource": "*"}
         ),

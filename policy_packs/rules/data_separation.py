@@ -52,6 +52,7 @@ def _references(resource: Resource) -> Iterator[Truth]:
     if resource.type in IDENTITY_POLICY_TYPES:
         for document in identity_documents(resource):
             yield _grants(resource, document)
+        return
     content = resource.props.value
     for key in content if isinstance(content, dict) else ():
         if key not in _OWN_NAMES and not resource.joined.get(key):

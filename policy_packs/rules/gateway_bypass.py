@@ -42,7 +42,7 @@ def _only_the_gateway(stack: Stack) -> Iterator[Outcome]:
         message = "lets a model be called past the gateway"
         yield from demand(truth, message, View(None, grant.policy.name), grant.policy.urn)
     for one in attached:
-        holders = (Holder(one.at("name"), one),) if one.type == ROLE else holders_by(stack, one)
+        holders = (Holder.of(one),) if one.type == ROLE else holders_by(stack, one)
         found = all_of(_attaches(one), negate(_all_gateways(one, holders)))
         yield from forbid(found, "attaches a policy of AWS that calls models", View(None, one.name), one.urn)
 
@@ -135,6 +135,9 @@ NO_BYPASS = StackRule(
         ),
         "an agent of Bedrock": (example_role("agent", BEDROCK), policy_of_role(example_statement())),
         "a deny for somebody else": (example_role("worker"), policy_of_role(example_statement(Effect="Deny"))),
+        "AWS's own policy in the gateway's list": (
+            example_role("prod-gateway", managedPolicyArns=["arn:aws:iam::aws:policy/AmazonBedrockLimitedAccess"]),
+        ),
         "AWS's own policy for the gateway": (example_role("prod-gateway"), _attached("AmazonBedrockLimitedAccess")),
     },
     breaks={

@@ -205,6 +205,16 @@ NARROW_ATTACHMENTS = Rule(
         "an administrator": _attached("AdministratorAccess"),
         "full access to models": _attached("AmazonBedrockFullAccess"),
         "less than full access to models, still to every one": _attached("AmazonBedrockLimitedAccess"),
+        **{
+            f"an administrator's, to {whom}": Resource.example(
+                f"aws:iam/{kind}", {"policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}
+            )
+            for whom, kind in (
+                ("anybody", "policyAttachment:PolicyAttachment"),
+                ("a user", "userPolicyAttachment:UserPolicyAttachment"),
+                ("a group", "groupPolicyAttachment:GroupPolicyAttachment"),
+            )
+        },
         "a permissions boundary": Resource.example(
             ATTACHMENT, {"policyArn": "arn:aws:iam::111122223333:policy/boundary/platform"}
         ),

@@ -108,6 +108,12 @@ NO_ESCALATION = Rule(
         "whichever function": policy_with(
             allowing("lambda:UpdateFunctionCode", resource="arn:aws:lambda:eu-west-1:111122223333:function:*")
         ),
+        "whichever function, and one bucket": policy_with(
+            allowing(
+                "lambda:UpdateFunctionCode",
+                resource=["arn:aws:s3:::documents", "arn:aws:lambda:eu-west-1:111122223333:function:*"],
+            )
+        ),
         "by patterns": policy_with(allowing("iam:P*", "ec2:*")),
         "every action but some": policy_with({"Effect": "Allow", "NotAction": "s3:*", "Resource": "*"}),
         "taken back from one user": policy_with(
@@ -122,6 +128,9 @@ NO_ESCALATION = Rule(
     },
     neighbours={
         "a look at identities": policy_with(allowing("iam:Get*", "iam:List*")),
+        "a deny of keys of whichever user": policy_with(
+            {"Effect": "Deny", "Action": "iam:CreateAccessKey", "Resource": "arn:aws:iam::111122223333:user/*"}
+        ),
         "one's own keys, deleted": policy_with(allowing("iam:DeleteAccessKey")),
     },
 )

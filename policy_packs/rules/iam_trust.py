@@ -146,6 +146,10 @@ NOT_FOR_AN_ACCOUNT = Rule(
         "an account, for its roles under a path": _account(
             StringLike={"aws:PrincipalArn": "arn:aws:iam::444455556666:role/deploy/*"}
         ),
+        "an account, for its roles under a path, by ARN": _account(
+            ArnLike={"aws:PrincipalArn": "arn:aws:iam::444455556666:role/deploy/*"}
+        ),
+        "an account, for whom it tagged with a role": _account(StringEquals={"aws:PrincipalTag/role": "deployer"}),
         "an account that knows our external id": _account(StringEquals={"sts:ExternalId": "b1946ac9"}),
         "a deny for an account": role_trusting(
             _PLAIN, {**_PLAIN, "Effect": "Deny", "Principal": {"AWS": "444455556666"}}
@@ -176,20 +180,22 @@ _SUBJECT_OPERATORS: Final = ("StringEquals", "StringLike", "ForAnyValue:StringEq
 def _bound_subjects(role: Resource) -> Iterator[Outcome]:
     document = trust_document(role)
     yield from document.outcomes()
-    federated = [one for one in trusting(document) if _is_web_identity(one) is not Truth.NO]
+    federated = [
+        (statement, provider)
+        for statement in trusting(document)
+        for provider in statement.view.at("Principal.Federated").items()
+        if _is_web_identity(provider) is not Truth.NO
+    ]
     if document.statements and not federated:
         yield NotApplicable("no web identity takes it on")
-    for statement in federated:
-        for provider in statement.view.at("Principal.Federated").items():
-            yield from demand(
-                _is_bound(statement, provider), "takes whichever subject the provider knows", statement.view
-            )
+    for statement, provider in federated:
+        truth = any_of(negate(statement.allows()), _is_bound(statement, provider))
+        yield from demand(truth, "takes whichever subject the provider knows", statement.view)
 
 
-def _is_web_identity(statement: Statement) -> Truth:
+def _is_web_identity(provider: View) -> Truth:
     """EKS's own providers are the business of another rule."""
-    providers = statement.view.at("Principal.Federated")
-    return providers.any(lambda one: all_of(one.matches(r".*oidc-provider/.*"), negate(one.matches(_EKS_PROVIDER))))
+    return all_of(provider.matches(r".*oidc-provider/.*"), negate(provider.matches(_EKS_PROVIDER)))
 
 
 def _is_bound(statement: Statement, provider: View) -> Truth:
@@ -198,10 +204,10 @@ def _is_bound(statement: Statement, provider: View) -> Truth:
     issuer = provider.text.partition("oidc-provider/")[2]
     subjects = statement.condition(f"{issuer}:sub", *_SUBJECT_OPERATORS)
     expected = _NAMED_REPOSITORY if provider.matches(GITHUB_PROVIDER) is Truth.YES else r".*[^*?:/].*"
-    named = all_of(subjects.is_given(), subjects.every(lambda one: one.matches(expected)))
-    return any_of(negate(statement.allows()), negate(provider.matches(r".*oidc-provider/.*")), named)
+    return all_of(subjects.is_given(), subjects.every(lambda one: one.matches(expected)))
 
 
+_SAML: Final = "arn:aws:iam::111122223333:saml-provider/staff"
 _GITHUB: Final = "token.actions.githubusercontent.com"
 
 
@@ -242,10 +248,20 @@ BOUND_SUBJECTS = Rule(
             f"{_GITHUB}/owner", StringEquals={f"{_GITHUB}/owner:sub": "repo:owner/platform:environment:prod"}
         ),
         "any of the subjects": _subject("repo:owner/platform:*", operator="ForAnyValue:StringLike"),
+        "any of the subjects, in full": _subject(
+            "repo:owner/platform:ref:refs/heads/main", operator="ForAnyValue:StringEquals"
+        ),
+        "staff by SAML, and one repository": _trust(
+            Principal={"Federated": [_SAML, f"arn:aws:iam::111122223333:oidc-provider/{_GITHUB}"]},
+            Condition={"StringLike": {f"{_GITHUB}:sub": "repo:owner/platform:*"}},
+        ),
         "a service": _trust(),
     },
     breaks={
         "no condition": _federated(),
+        "staff by SAML, and every repository": _trust(
+            Principal={"Federated": [_SAML, f"arn:aws:iam::111122223333:oidc-provider/{_GITHUB}"]}
+        ),
         "the audience alone": _federated(StringEquals={f"{_GITHUB}:aud": "sts.amazonaws.com"}),
         "every subject": _subject("*"),
         "every repository": _subject("repo:*"),

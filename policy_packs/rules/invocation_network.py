@@ -40,8 +40,7 @@ def _is_of_a_service(grant: Grant) -> Truth:
 def _is_bound(document: Document) -> Truth:
     if document.view.is_unknown or document.problem:
         return Truth.UNKNOWN
-    calling = [one for one in document.statements if all_of(one.allows(), one.covers(*MODEL_CALLS)) is not Truth.NO]
-    return all_of(*(_is_harmless(document, one) for one in calling))
+    return all_of(*(_is_harmless(document, one) for one in document.statements))
 
 
 def _is_harmless(document: Document, statement: Statement) -> Truth:
@@ -67,7 +66,7 @@ def _is_denied_elsewhere(document: Document, action: str, target: View) -> Truth
 def _differs(statement: Statement) -> Truth:
     """A Deny for every other network. What services do for us may be left out of it, and nothing else."""
     via = statement.condition(_VIA_SERVICE, "BoolIfExists", "Bool")
-    left_out = any_of(negate(via.is_given()), via.every(lambda one: one.equals("false", False)))
+    left_out = via.every(lambda one: one.equals("false", False))
     elsewhere = (
         all_of(_is_named(statement.condition(key, "StringNotEquals")), negate(_has_more(statement, key)))
         for key in _NETWORK_KEYS
@@ -119,6 +118,10 @@ FROM_OUR_NETWORK = StackRule(
         "a deny in other networks": _denied(Condition={"StringNotEquals": {"aws:SourceVpc": ["vpc-1", "vpc-2"]}}),
         "a deny of this model": _denied(Resource=example_statement()["Resource"]),
         "an endpoint in the allow": _allowed(StringEquals=_VPCE),
+        "a deny elsewhere, with a plain false": _denied(
+            Condition={"StringNotEquals": _VPCE, "Bool": {_VIA_SERVICE: False}}
+        ),
+        "any endpoint in the allow": _allowed(**{"ForAnyValue:StringEquals": _VPCE}),
         "a network in the allow": _allowed(StringEquals={"AWS:sourcevpc": "vpc-1"}),
         "an agent of Bedrock": (example_role("agent", BEDROCK), policy_of_role(example_statement())),
         "a training job": (example_role("training", SAGEMAKER, BEDROCK), policy_of_role(example_statement())),
@@ -138,6 +141,9 @@ FROM_OUR_NETWORK = StackRule(
         ),
         "a deny of what services do": _denied(
             Condition={"StringNotEquals": _VPCE, "BoolIfExists": {_VIA_SERVICE: "true"}}
+        ),
+        "a deny of what services do, and no more": _denied(
+            Condition={"StringNotEquals": _VPCE, "Bool": {_VIA_SERVICE: True}}
         ),
         "an allow instead of the deny": _denied(Effect="Allow"),
         "streaming escapes": (

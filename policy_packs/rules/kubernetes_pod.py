@@ -19,7 +19,7 @@ from policy_packs.kubernetes_workload import (
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.tristate import Truth, all_of, any_of, negate
-from policy_packs.view import View
+from policy_packs.view import MISSING, View
 
 _SEPARATION: Final = Controls(
     soc2=("CC6.1", "CC6.6"),
@@ -163,11 +163,13 @@ _KUBERNETES_OWN: Final = {_ACCOUNT: "default", _SERVICE: "kubernetes"}
 
 
 def _own_namespace(thing: Resource) -> Iterator[Outcome]:
-    if thing.type in _KUBERNETES_OWN and thing.at("metadata.name").text == _KUBERNETES_OWN[thing.type]:
+    is_its_own = thing.at("metadata.name").equals(_KUBERNETES_OWN.get(thing.type, MISSING))
+    if is_its_own is Truth.YES:
         yield NotApplicable("Kubernetes makes it itself, in the default namespace")
         return
     namespace = namespace_of(thing)
-    yield from forbid(namespace.equals("default"), "it stands where quotas, walls and rights are nobody's", namespace)
+    stands_in_default = all_of(namespace.equals("default"), negate(is_its_own))
+    yield from forbid(stands_in_default, "it stands where quotas, walls and rights are nobody's", namespace)
 
 
 def _named(kind: str, name: str, **metadata: str) -> Resource:

@@ -7,7 +7,7 @@ from typing import Final
 
 from policy_packs.customer_key import OWN_KEY, is_customer_key
 from policy_packs.resource import Resource
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, Unclear, demand, forbid
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
 
@@ -31,7 +31,7 @@ def variables_of(function: Resource) -> View:
 def _no_secrets(function: Resource) -> Iterator[Outcome]:
     variables = variables_of(function)
     if variables.is_unknown:
-        yield from demand(Truth.UNKNOWN, "", variables)
+        yield Unclear(variables.path)
     listed = variables.value if isinstance(variables.value, dict) else {}
     for name, content in listed.items():
         value = View(content, f"{variables.path}.{name}")
@@ -39,7 +39,7 @@ def _no_secrets(function: Resource) -> Iterator[Outcome]:
 
 
 def _is_secret(name: str, value: View) -> Truth:
-    named = all_of(View(name).matches(_TELLING_NAME), value.is_given(), negate(value.matches(_REFERENCE)))
+    named = all_of(View(name).matches(_TELLING_NAME), negate(value.matches(_REFERENCE)))
     looks = (_ACCESS_KEY, _LONG_KEY, _PRIVATE_KEY, _URL_WITH_LOGIN)
     return any_of(named, *(value.matches(one) for one in looks))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
-from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
+from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, Unclear, demand, forbid
 from policy_packs.rules.inspected_egress import (
     ADDRESS,
     INTERNET_GATEWAY,
@@ -42,7 +42,7 @@ def _scoped(endpoint: Resource) -> Iterator[Outcome]:
         yield NotApplicable("the endpoint leads to no model")
         return
     if is_for_models is Truth.UNKNOWN:
-        yield from demand(is_for_models, "", endpoint.at("serviceName"))
+        yield Unclear("serviceName")
         return
     kind, private = endpoint.at("vpcEndpointType"), endpoint.at("privateDnsEnabled")
     yield from demand(kind.equals("Interface"), "is no interface endpoint", kind)
@@ -368,18 +368,18 @@ def _names_filtered(stack: Stack) -> Iterator[Outcome]:
     if not endpoints:
         yield NotApplicable("no endpoint of this stack leads to a model")
         return
-    networks = tuple(_networks(stack, endpoints))
+    leads_elsewhere, networks = negate(_serves_models(stack)), tuple(_networks(stack, endpoints))
     for endpoint in endpoints:
         if not _vpcs_made_here(stack, endpoint):
             yield from demand(endpoint.at("vpcId").is_given(), "names no VPC", endpoint.at("vpcId"), endpoint.urn)
     for network in networks:
         subject = View(None, f"VPC '{network.name}'")
-        yield from demand(
-            _blocks_by_default(stack, network), "no DNS firewall blocks unlisted names", subject, network.urn
-        )
+        blocks = any_of(leads_elsewhere, _blocks_by_default(stack, network))
+        yield from demand(blocks, "no DNS firewall blocks unlisted names", subject, network.urn)
         for config in stack.related(network, (FIREWALL_CONFIG,), by="resourceId").certain:
             mode = config.at("firewallFailOpen")
-            yield from demand(mode.equals("DISABLED"), "the DNS firewall opens when it fails", mode, config.urn)
+            closes = any_of(leads_elsewhere, mode.equals("DISABLED"))
+            yield from demand(closes, "the DNS firewall opens when it fails", mode, config.urn)
 
 
 def _networks(stack: Stack, endpoints: Sequence[Resource]) -> Iterator[Resource]:

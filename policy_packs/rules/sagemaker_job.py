@@ -7,6 +7,7 @@ from typing import Final
 
 from policy_packs.resource import Resource
 from policy_packs.rule import Controls, Outcome, Rule, Severity, demand
+from policy_packs.tristate import Truth
 from policy_packs.view import View
 
 DATA_QUALITY: Final = "aws:sagemaker/dataQualityJobDefinition:DataQualityJobDefinition"
@@ -25,8 +26,9 @@ _DEFINITION_ELSEWHERE: Final = "monitoringScheduleConfig.monitoringJobDefinition
 
 def _switches(job: Resource) -> tuple[View, ...]:
     """A schedule may name a definition made elsewhere, which is judged where it is made."""
-    if job.type == MONITORING and job.at(_DEFINITION_ELSEWHERE).text:
-        return ()
+    elsewhere = job.at(_DEFINITION_ELSEWHERE)
+    if job.type == MONITORING and elsewhere.is_given() is not Truth.NO:
+        return (elsewhere,) if elsewhere.is_unknown else ()
     if job.type == TUNING:
         return tuple(one for path in _SWITCHES[TUNING] for one in job.at(path).items())
     return tuple(job.at(path) if path else job.props for path in _SWITCHES[job.type])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from policy_packs.grant import ATTACHMENT, ROLE, Holder, grants, holders_by
+from policy_packs.grant import ATTACHMENT, ROLE, Holder, grants_by_role, holders_by
 from policy_packs.policy_document import Document, Statement
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand, forbid
@@ -29,10 +29,7 @@ def _one_account(role: Resource) -> Iterator[Outcome]:
     if document.statements and not for_pods:
         yield NotApplicable("no pod takes it on")
     for statement in for_pods:
-        bound = all_of(
-            any_of(negate(_by_tags(statement)), _tags_are_bound(statement)),
-            any_of(negate(_by_token(statement)), _token_is_bound(statement)),
-        )
+        bound = all_of(any_of(negate(_by_tags(statement)), _tags_are_bound(statement)), _token_is_bound(statement))
         message = "is not for one service account of one namespace"
         yield from demand(any_of(negate(statement.allows()), bound), message, statement.view)
 
@@ -51,13 +48,16 @@ def _tags_are_bound(statement: Statement) -> Truth:
 
 def _token_is_bound(statement: Statement) -> Truth:
     """Each cluster's provider has a subject of its own."""
-    issuers = (one.text.partition("oidc-provider/")[2] for one in statement.view.at("Principal.Federated").items())
-    return all_of(*(_is_one(statement.condition(f"{one}:sub", "StringEquals"), _SERVICE_ACCOUNT) for one in issuers))
+
+    def is_bound(provider: View) -> Truth:
+        issuer = provider.text.partition("oidc-provider/")[2]
+        subject = statement.condition(f"{issuer}:sub", "StringEquals")
+        return any_of(negate(provider.matches(_CLUSTER_PROVIDER)), _is_one(subject, _SERVICE_ACCOUNT))
+
+    return statement.view.at("Principal.Federated").every(is_bound)
 
 
 def _is_one(values: View, expression: str) -> Truth:
-    if values.is_unknown:
-        return Truth.UNKNOWN
     listed = values.items()
     return all_of(Truth.of(len(listed) == 1), *(one.matches(expression) for one in listed))
 
@@ -89,6 +89,7 @@ def _for_token(subject: object, operator: str = "StringEquals", key: str = f"{_I
     )
 
 
+_OTHER_PROVIDER: Final = "arn:aws:iam::111122223333:oidc-provider/gitlab.com"
 _ONE: Final = "system:serviceaccount:models:model-server"
 
 ONE_SERVICE_ACCOUNT = Rule(
@@ -110,6 +111,14 @@ ONE_SERVICE_ACCOUNT = Rule(
         "tags of one account of one cluster": _for_pods(**_SOURCE),
         "a list of one": _for_pods(**{_TAGS[0]: ["models"]}),
         "a token of one account": _for_token(_ONE),
+        "a token of one account, or another provider's": role_trusting(
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": [_OTHER_PROVIDER, f"arn:aws:iam::111122223333:oidc-provider/{_ISSUER}"]},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {f"{_ISSUER}:sub": _ONE}},
+            }
+        ),
         "a service that runs tasks": role_trusting(
             {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
         ),
@@ -128,6 +137,23 @@ ONE_SERVICE_ACCOUNT = Rule(
         "tags of none": _for_pods("ForAllValues:StringEquals"),
         "a token of whichever account": _for_token("system:serviceaccount:models:*"),
         "a token of whichever namespace": _for_token("system:serviceaccount:*:model-server"),
+        "a token of whichever account, or another provider's": role_trusting(
+            {
+                "Effect": "Allow",
+                "Principal": {"Federated": [_OTHER_PROVIDER, f"arn:aws:iam::111122223333:oidc-provider/{_ISSUER}"]},
+                "Action": "sts:AssumeRoleWithWebIdentity",
+            }
+        ),
+        "a token of one account of one cluster, or whichever of another": role_trusting(
+            {
+                "Effect": "Allow",
+                "Principal": {
+                    "Federated": [f"arn:aws:iam::111122223333:oidc-provider/{one}" for one in (_ISSUER, f"{_ISSUER}F")]
+                },
+                "Action": "sts:AssumeRoleWithWebIdentity",
+                "Condition": {"StringEquals": {f"{_ISSUER}:sub": _ONE}},
+            }
+        ),
         "a token by pattern": _for_token(_ONE, "StringLike"),
         "tokens of two accounts": _for_token([_ONE, "system:serviceaccount:models:other"]),
         "a token of another cluster": _for_token(_ONE, key="oidc.eks.eu-west-1.amazonaws.com/id/F:sub"),
@@ -147,7 +173,7 @@ ONE_SERVICE_ACCOUNT = Rule(
         "a token of another provider": role_trusting(
             {
                 "Effect": "Allow",
-                "Principal": {"Federated": "arn:aws:iam::111122223333:oidc-provider/gitlab.com"},
+                "Principal": {"Federated": _OTHER_PROVIDER},
                 "Action": "sts:AssumeRoleWithWebIdentity",
             }
         ),
@@ -179,21 +205,17 @@ def _is_told(node: Holder) -> Truth:
 
 
 def _judge_node(stack: Stack, node: Holder) -> Iterator[Outcome]:
+    if node.role is None:
+        return
     message = "gives every pod of a node what belongs to a model"
-    for grant in grants(stack):
-        if any(_is_same(one, node) for one in grant.holders):
-            found = any_of(*(_opens_models(document) for document in grant.documents))
-            yield from forbid(found, message, View(None, grant.policy.name), grant.policy.urn)
-    for attachment in stack.of_type(ATTACHMENT):
-        if any(_is_same(one, node) for one in holders_by(stack, attachment)):
-            policy = attachment.at("policyArn")
-            yield from forbid(policy.matches(_OPENS_MODELS), message, policy, attachment.urn)
-    listed = node.role.at("managedPolicyArns") if node.role else View(())
+    for grant in grants_by_role(stack).get(node.key, ()):
+        found = any_of(*(_opens_models(document) for document in grant.documents))
+        yield from forbid(found, message, View(None, grant.policy.name), grant.policy.urn)
+    for attachment in stack.related(node.role, (ATTACHMENT,), by="role").certain:
+        policy = attachment.at("policyArn")
+        yield from forbid(policy.matches(_OPENS_MODELS), message, policy, attachment.urn)
+    listed = node.role.at("managedPolicyArns")
     yield from forbid(listed.any(lambda one: one.matches(_OPENS_MODELS)), message, listed)
-
-
-def _is_same(one: Holder, other: Holder) -> bool:
-    return one.role is not None and other.role is not None and one.role.urn == other.role.urn
 
 
 def _opens_models(document: Document) -> Truth:
@@ -237,6 +259,9 @@ NODES_WITHOUT_MODELS = StackRule(
     },
     breaks={
         "a model": _node(policy_of_role(example_statement())),
+        "a model, beside what a node needs": _node(
+            policy_of_role(example_statement("ecr:BatchGetImage"), example_statement())
+        ),
         "objects": _node(policy_of_role(example_statement("s3:GetObject"))),
         "versions of objects": _node(policy_of_role(example_statement("s3:GetObjectVersion"))),
         "a policy of AWS for objects": _node(_with("AmazonS3ReadOnlyAccess")),

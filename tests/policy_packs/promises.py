@@ -25,6 +25,7 @@ REFUSE_BEFORE_ALL_IS_KNOWN = frozenset(
         "ec2-security-group-https-require-inspected-way-out",
         "iam-policy-disallow-every-action",
         "iam-policy-disallow-service-wide-allow",
+        "kubernetes-model-require-image-from-own-registry",
         "kubernetes-vllm-require-pinned-model",
         "llm-endpoint-require-rate-limit",
         "networkfirewall-firewall-require-logging",
@@ -95,9 +96,9 @@ def _of_the_unknown(rule: AnyRule) -> Iterator[str]:
 
 
 def refused_too_early(rule: AnyRule) -> Iterator[str]:
-    """Obeying examples in which something unknown, that may turn out to obey, is a violation."""
+    """Obeying examples and neighbours in which something unknown, that may turn out to be right, is a violation."""
     if rule.name not in REFUSE_BEFORE_ALL_IS_KNOWN:
-        for name, one in rule.obeys.items():
+        for name, one in (*rule.obeys.items(), *rule.neighbours.items()):
             if any(judge(rule, variant).violations for variant in inner_unknown_variants(one)):
                 yield name
 
