@@ -26,6 +26,7 @@ from services.gateway.adapters.limits import ValkeyLimits
 from services.gateway.adapters.migrations import DIRECTORY, load, require_current
 from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.openai_model import OpenAIModel
+from services.gateway.adapters.operator_figures import operator_figures
 from services.gateway.adapters.prompt_hash import derive
 from services.gateway.adapters.registrations import S3Registrations, Source
 from services.gateway.adapters.sagemaker_model import SageMakerModel
@@ -37,6 +38,7 @@ from services.gateway.detectors.prompt_injection import PromptInjectionDetector
 from services.gateway.edge import application
 from services.gateway.metrics import Metrics
 from services.gateway.operations_server import operations
+from services.gateway.operator_page import Chains, OperatorPage
 from services.gateway.pipeline import drain
 from services.gateway.ports import Detectors, Embeddings, Model, Ports
 from services.gateway.readiness import Check, Readiness
@@ -57,6 +59,7 @@ class Gateway:
         self._registrations = S3Registrations(aws, _source(settings))
         self._database = connect(settings)
         self._migrations = load(DIRECTORY)
+        self._figures = operator_figures(settings)
         self._limits = ValkeyLimits(settings)
         self._ledger = Ledger(self._database)
         self._prompt_hash = derive(settings)
@@ -85,7 +88,9 @@ class Gateway:
         )
         self.readiness = Readiness(self._checks())
         self.application: ASGIApp = application(self.ports, {}, self._metrics, self._lifespan)
-        self.operations: ASGIApp = operations(self.readiness, self._metrics)
+        page = OperatorPage(settings.environment, self.readiness, self._figures.today, self._chains)
+        pages = [("/", page.page), ("/style.css", page.style)]
+        self.operations: ASGIApp = operations(self.readiness, self._metrics, pages)
 
     def _checks(self) -> dict[str, Check]:
         """Every part that a request needs, by the name /readyz calls it."""
@@ -109,6 +114,9 @@ class Gateway:
         """The chain, the ledger and the passages live in one database: it answers, and its schema is this release's."""
         await require_current(self._database, self._migrations)
 
+    def _chains(self) -> Chains:
+        return Chains(self._audit.sealed, self._audit.lag_s)
+
     @asynccontextmanager
     async def _lifespan(self, app: object) -> AsyncIterator[None]:
         del app
@@ -118,6 +126,7 @@ class Gateway:
             await self._upstream.start()
             parts.push_async_callback(self._upstream.close)
             parts.push_async_callback(self._database.close)
+            parts.push_async_callback(self._figures.close)
             parts.push_async_callback(self._limits.close)
             parts.push_async_callback(self._audit.close)
             parts.push_async_callback(self._ledger.close)
