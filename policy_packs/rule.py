@@ -16,6 +16,7 @@ from typing import TypeAlias
 from policy_packs.exemption import Clock, Exemption, Exemptions, today_utc
 from policy_packs.resource import Resource, Stack
 from policy_packs.resource_type import canonical_type, listed_type
+from policy_packs.running_account import twins_of
 from policy_packs.tristate import Truth, negate
 from policy_packs.view import View
 
@@ -178,7 +179,8 @@ class _Law:
             raise ValueError(f"{self.name!r}: a rule has a lower-kebab name and a description that is a sentence")
 
     def tags(self) -> tuple[str, ...]:
-        return (*self.controls.tags(), *(f"checkov:{one}" for one in self.checkov))
+        checkov = (f"checkov:{one}" for one in self.checkov)
+        return (*self.controls.tags(), *checkov, *twins_of(self.name).tags())
 
 
 def _require_examples(name: str, **examples: Mapping[str, object]) -> None:

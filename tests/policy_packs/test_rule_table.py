@@ -10,6 +10,7 @@ import pytest
 from policy_packs import coverage
 from policy_packs.packs import PACKS
 from policy_packs.rule import AnyRule, Controls, StackRule
+from policy_packs.running_account import twins_of
 from policy_packs.table import PAGE, page
 
 RULES = tuple(rule for pack in PACKS.values() for rule in pack)
@@ -51,10 +52,11 @@ def test_every_rule_stands_in_the_page_with_what_it_carries(rule: AnyRule) -> No
     assert names(row[4]) == set(coverage.resource_types(rule))
     assert names(row[4]), "a rule is about some type"
     assert set(re.findall(r"CKV2?_[A-Z0-9]+_\d+", row[6])) == set(rule.checkov)
+    assert names(row[7]) == {*twins_of(rule.name).security_hub, *twins_of(rule.name).prowler}
 
 
 def test_no_row_is_cut_by_what_a_rule_says() -> None:
-    assert {len(row) for row in rows(written(), "Rules")} == {7}
+    assert {len(row) for row in rows(written(), "Rules")} == {8}
     assert {len(row) for row in rows(written(), "Controls")} == {3}
     assert all(row[3] and row[5] for row in rows(written(), "Rules")), "each rule says what it demands and the remedy"
 
@@ -109,7 +111,7 @@ def test_what_a_rule_says_stays_in_its_cell() -> None:
     ((_, _, _, cell, *others),) = rows(page({"pack": (said,)}), "Rules")
 
     assert cell == r"Either a \| b, or \<c> on s3:\*."
-    assert len(others) == 3
+    assert len(others) == 4
 
 
 def test_numbers_in_a_control_count_as_numbers() -> None:
