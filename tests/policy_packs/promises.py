@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeAlias
 
 from policy_packs.resource import Resource
@@ -38,6 +39,15 @@ REFUSE_BEFORE_ALL_IS_KNOWN = frozenset(
         "vpc-require-flow-log",
     }
 )
+# These follow several references in a row, and take one that leads to nobody yet for one that leads elsewhere.
+REFUSE_BEFORE_REFERENCES_ARE_KNOWN = REFUSE_BEFORE_ALL_IS_KNOWN | {
+    "bedrock-data-source-require-single-writer",
+    "bedrock-invoke-require-gateway-role",
+    "bedrock-invoke-require-own-network",
+    "dns-firewall-require-block-and-fail-closed",
+    "ec2-accelerator-disallow-public-subnet",
+    "waf-require-web-acl-before-public-endpoints",
+}
 PASS_BEFORE_ALL_IS_KNOWN = frozenset(
     {
         "bedrock-caller-disallow-logs",
@@ -97,10 +107,12 @@ def _of_the_unknown(rule: AnyRule) -> Iterator[str]:
 
 def refused_too_early(rule: AnyRule) -> Iterator[str]:
     """Obeying examples and neighbours in which something unknown, that may turn out to be right, is a violation."""
-    if rule.name not in REFUSE_BEFORE_ALL_IS_KNOWN:
-        for name, one in (*rule.obeys.items(), *rule.neighbours.items()):
-            if any(judge(rule, variant).violations for variant in inner_unknown_variants(one)):
-                yield name
+    values = () if rule.name in REFUSE_BEFORE_ALL_IS_KNOWN else (inner_unknown_variants,)
+    references = () if rule.name in REFUSE_BEFORE_REFERENCES_ARE_KNOWN else (unknown_reference_variants,)
+    for name, one in (*rule.obeys.items(), *rule.neighbours.items()):
+        variants = chain.from_iterable(vary(one) for vary in (*values, *references))
+        if any(judge(rule, variant).violations for variant in variants):
+            yield name
 
 
 def passed_too_early(rule: AnyRule) -> Iterator[str]:
@@ -136,6 +148,16 @@ def unknown_variants(example: Example) -> Iterator[Example]:
 def inner_unknown_variants(example: Example) -> Iterator[Example]:
     """The example with each value unknown in turn, however deep it stands, inside its policy documents too."""
     return _variants(example, lambda one: (replace(one, props=View(props)) for props in _unknown_within(_content(one))))
+
+
+def unknown_reference_variants(example: Example) -> Iterator[Example]:
+    """The example with each reference unknown in turn, and nobody knows from where it comes."""
+    return _variants(example, lambda one: (_from_nowhere(one, key) for key in one.joined))
+
+
+def _from_nowhere(resource: Resource, key: str) -> Resource:
+    joined = {name: urns for name, urns in resource.joined.items() if name != key}
+    return replace(_with_unknown(resource, key), joined=joined)
 
 
 def _variants(example: Example, vary: Callable[[Resource], Iterator[Resource]]) -> Iterator[Example]:
