@@ -138,8 +138,10 @@ def _expressed(expression: View, labels: View) -> Truth:
 
 def guards(policy: Resource, workload: Resource) -> Truth:
     """Whether the policy is about the workload's pods."""
-    chosen = selects(policy.at("spec.podSelector"), Pod.of(workload).labels)
-    return all_of(is_same_namespace(policy, workload), chosen)
+    is_beside = is_same_namespace(policy, workload)
+    if is_beside is Truth.NO:
+        return is_beside
+    return all_of(is_beside, selects(policy.at("spec.podSelector"), Pod.of(workload).labels))
 
 
 def deployment(pod: Mapping[str, object], /, **metadata: object) -> Resource:

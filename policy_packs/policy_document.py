@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 from policy_packs.policy_grammar import Malformed, statements_of
@@ -118,8 +119,12 @@ class Document:
 
     @classmethod
     def read(cls, view: View) -> Document:
-        if view.is_unknown or view.value is MISSING:
-            return cls(view)
+        if isinstance(view.value, str):
+            return _read_text(view.value, view.path)
+        return cls(view) if view.is_unknown or view.value is MISSING else cls._read(view)
+
+    @classmethod
+    def _read(cls, view: View) -> Document:
         try:
             listed = View(statements_of(view.value), f"{view.path}.Statement")
         except Malformed as reason:
@@ -139,6 +144,11 @@ class Document:
     def any(self, truths: list[Truth]) -> Truth:
         """Some statement answers yes; an unknown document may."""
         return Truth.UNKNOWN if self.view.is_unknown else any_of(*truths)
+
+
+@lru_cache(maxsize=4096)  # a dozen rules read the same text; none of them changes what it reads
+def _read_text(text: str, path: str) -> Document:
+    return Document._read(View(text, path))
 
 
 # A managed policy under this path is a permissions boundary: it grants nothing, unless somebody attaches it.
@@ -183,4 +193,7 @@ class _glob:  # noqa: N801 - reads as a function: action.any(_glob("bedrock:Invo
     def __call__(self, pattern: View) -> Truth:
         if pattern.is_unknown:
             return Truth.UNKNOWN
-        return Truth.of(fnmatchcase(self._name, pattern.text.lower().replace("[", "[[]")))
+        text = pattern.text.lower()
+        if not {"*", "?"} & {*text}:
+            return Truth.of(text == self._name)
+        return Truth.of(fnmatchcase(self._name, text.replace("[", "[[]")))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
 from typing import Final, NoReturn, TypeAlias
 
 from policy_packs.view import UNKNOWN, plain
@@ -35,7 +34,6 @@ def statements_of(document: object) -> object:
         raise Malformed("is not a policy document: nested too deep") from None
 
 
-@lru_cache(maxsize=1024)  # a dozen rules read the same text; none of them changes what it reads
 def _loaded(text: str) -> object:
     try:
         return json.loads(text, object_pairs_hook=_told_apart, parse_constant=_refuse_constant)

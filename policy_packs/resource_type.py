@@ -7,6 +7,7 @@ versions and in lists. Who takes the other name must not get round a rule.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Final
 
 _RENAMED_MODULES: Final = {
@@ -63,6 +64,7 @@ _OWN_GROUPS: Final = ("apps", "autoscaling", "batch", "extensions", "policy")  #
 _STABLE: Final = {"autoscaling": "v2"}
 
 
+@cache  # asked by every rule of every resource; there are as many answers as types
 def canonical_type(token: str) -> str:
     """The name that rules use: the current one of AWS, the stable version of Kubernetes."""
     if token.startswith("aws:"):
@@ -84,6 +86,7 @@ def _stable_version(token: str) -> str:
     return f"kubernetes:{group}/{_STABLE.get(group, 'v1')}:{kind}"
 
 
+@cache
 def listed_type(token: str) -> str:
     """The type of what a Kubernetes list holds; nothing for what is no list."""
     kind = token.rpartition(":")[2]

@@ -205,6 +205,8 @@ class Rule(_Law):
     def judge(
         self, resource: Resource, settings: Mapping[str, object] | None = None, clock: Clock = today_utc
     ) -> Judgement:
+        if not self.is_about(resource.type):
+            return Judgement((), (), f"not about {resource.type}")
         merged = {**self.settings, **(settings or {})}
         subjects = [one.with_settings(merged) for one in resource.judged() if one.type in self._judged_types]
         if not subjects:
@@ -238,7 +240,8 @@ class StackRule(_Law):
         self, resources: Iterable[Resource], settings: Mapping[str, object] | None = None, clock: Clock = today_utc
     ) -> Judgement:
         merged = {**self.settings, **(settings or {})}
-        return _exempted(Judgement.of(self.check(Stack.of(resources, merged))), merged, clock)
+        stack = Stack.of(resources, {name: merged[name] for name in self.settings})
+        return _exempted(Judgement.of(self.check(stack)), merged, clock)
 
 
 AnyRule: TypeAlias = Rule | StackRule

@@ -66,7 +66,7 @@ def _parts(stack: Stack, holder: Resource) -> tuple[Resource, ...]:
 
 def _joined(stack: Stack, holder: Resource, keys: Sequence[str], *types: str) -> tuple[Resource, ...]:
     urns = {urn for key in keys for urn in holder.joined.get(key, ())}
-    return tuple(one for one in stack.of_type(*types) if one.urn in urns)
+    return stack.find(types, urns)
 
 
 # --- where it stands ------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
-from policy_packs.resource import Resource, Stack
+from policy_packs.resource import Resource, Stack, once_per_stack
 from policy_packs.rules.ec2 import is_the_world
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import View
@@ -39,6 +39,7 @@ _ESTABLISHED_DROP: Final = ("aws:drop_strict", "aws:drop_established", "aws:drop
 # --- the firewall: what it does not know, it drops ------------------------------------------------
 
 
+@once_per_stack
 def is_inspected(stack: Stack) -> Truth:
     """Whether the stack has a firewall that is strict, and none beside it that is not."""
     firewalls = stack.of_type(FIREWALL)
@@ -108,19 +109,23 @@ def _is_gate_behind_firewall(stack: Stack, gate: Resource) -> Truth:
 def _stands_behind(stack: Stack, gate: Resource) -> bool:
     if gate.type == INTERNET_GATEWAY:
         vpcs = _urns(_joined(stack, gate, "vpcId", VPC))
-        return bool(vpcs) and all(vpcs == _urns(_joined(stack, one, "vpcId", VPC)) for one in stack.of_type(FIREWALL))
+        return bool(vpcs) and _vpcs_of_firewalls(stack) <= {vpcs}
     if gate.type == NAT_GATEWAY:
         subnets = _urns(_joined(stack, gate, "subnetId", SUBNET))
         return bool(subnets) and _hold_nothing_else(stack, subnets)
-    users = [one for one in stack.resources if any(gate.urn in urns for urns in one.joined.values())]
+    users = stack.users([gate.urn])
     bound = any(gate.at(name).is_given() is not Truth.NO for name in ("instance", "networkInterface"))
     return gate.type == ADDRESS and bool(users) and not bound and all(one.type == NAT_GATEWAY for one in users)
 
 
-def _hold_nothing_else(stack: Stack, subnets: set[str]) -> bool:
+@once_per_stack
+def _vpcs_of_firewalls(stack: Stack) -> set[frozenset[str]]:
+    return {_urns(_joined(stack, one, "vpcId", VPC)) for one in stack.of_type(FIREWALL)}
+
+
+def _hold_nothing_else(stack: Stack, subnets: Collection[str]) -> bool:
     """A subnet in which anything else stands is no gate's own."""
-    others = [one for one in stack.resources if one.type not in _PLUMBING]
-    return not any(subnets & set(urns) for one in others for urns in one.joined.values())
+    return all(one.type in _PLUMBING for one in stack.users(subnets))
 
 
 # --- routes: every one on its way through the firewall --------------------------------------------
@@ -129,21 +134,37 @@ def _hold_nothing_else(stack: Stack, subnets: set[str]) -> bool:
 def _is_step_of_inspected_way(stack: Stack, route: Resource) -> Truth:
     """To the firewall from anywhere, to the NAT gateway from the firewall alone, out from the NAT gateway alone."""
     to_firewall = Truth.of(len(_joined(stack, route, "vpcEndpointId", FIREWALL)) == 1)
-    to_nat = _is_own_step(stack, route, ("natGatewayId", NAT_GATEWAY), (FIREWALL, "subnetMappings"))
-    out = _is_own_step(stack, route, ("gatewayId", INTERNET_GATEWAY), (NAT_GATEWAY, "subnetId"))
+    to_nat = _is_own_step(stack, route, ("natGatewayId", NAT_GATEWAY), _subnets_of_firewalls(stack))
+    out = _is_own_step(stack, route, ("gatewayId", INTERNET_GATEWAY), _subnets_of_nat_gateways(stack))
     only_four = negate(route.at("destinationIpv6CidrBlock").is_given())
     return all_of(only_four, is_inspected(stack), any_of(to_firewall, to_nat, out))
 
 
-def _is_own_step(stack: Stack, route: Resource, target: tuple[str, str], owner: tuple[str, str]) -> Truth:
-    """Whether the route leads to such a target and its table serves subnets of such owners, and no other."""
+def _is_own_step(stack: Stack, route: Resource, target: tuple[str, str], own: frozenset[str]) -> Truth:
+    """Whether the route leads to such a target and its table serves these subnets, and no other."""
     leads = bool(_joined(stack, route, *target))
     tables = set(route.joined.get("routeTableId", ()))
-    used = [one for one in stack.of_type(TABLE_OF_SUBNET) if tables & set(one.joined.get("routeTableId", ()))]
-    is_main = any(tables & set(one.joined.get("routeTableId", ())) for one in stack.of_type(MAIN_TABLE))
-    own = {urn for one in stack.of_type(owner[0]) for urn in _urns(_joined(stack, one, owner[1], SUBNET))}
+    serving = [one for one in stack.users(tables) if tables & set(one.joined.get("routeTableId", ()))]
+    used = [one for one in serving if one.type == TABLE_OF_SUBNET]
+    is_main = any(one.type == MAIN_TABLE for one in serving)
     within = bool(used) and all(set(one.joined.get("subnetId", ())) & own for one in used)
-    return Truth.of(leads and not is_main and within and _hold_nothing_else(stack, own))
+    return Truth.of(leads and not is_main and within)
+
+
+@once_per_stack
+def _subnets_of_firewalls(stack: Stack) -> frozenset[str]:
+    return _own_subnets(stack, FIREWALL, "subnetMappings")
+
+
+@once_per_stack
+def _subnets_of_nat_gateways(stack: Stack) -> frozenset[str]:
+    return _own_subnets(stack, NAT_GATEWAY, "subnetId")
+
+
+def _own_subnets(stack: Stack, kind: str, by: str) -> frozenset[str]:
+    """The subnets of all of these, or none where anything else stands in one of them."""
+    found = frozenset(urn for one in stack.of_type(kind) for urn in _urns(_joined(stack, one, by, SUBNET)))
+    return found if _hold_nothing_else(stack, found) else frozenset()
 
 
 def ways_past_firewall(stack: Stack) -> Iterator[tuple[Resource, View, Truth]]:
@@ -152,6 +173,7 @@ def ways_past_firewall(stack: Stack) -> Iterator[tuple[Resource, View, Truth]]:
         yield route, subject, all_of(leads_out, negate(_is_step_of_inspected_way(stack, route)))
 
 
+@once_per_stack
 def every_way_out_is_inspected(stack: Stack) -> Truth:
     """There is such a way, and no gate and no route beside it."""
     gates = (stands_open for _, stands_open in gates_past_firewall(stack))
@@ -175,19 +197,17 @@ def _ways(stack: Stack) -> Iterator[tuple[Resource, View, Truth]]:
 
 
 def _leads_to_gate(stack: Stack, target: View, joined: Collection[str]) -> Truth:
-    sources = [one for one in stack.resources if one.urn in joined]
-    if sources:
-        return Truth.of(any(one.type in _GATES for one in sources))
+    if stack.knows(joined):
+        return Truth.of(bool(stack.find(_GATES, joined)))
     return target.matches(r"(igw|nat|eigw)-.*")
 
 
 def _joined(stack: Stack, resource: Resource, by: str, kind: str) -> tuple[Resource, ...]:
-    urns = resource.joined.get(by, ())
-    return tuple(one for one in stack.of_type(kind) if one.urn in urns)
+    return stack.find((kind,), resource.joined.get(by, ()))
 
 
-def _urns(resources: Iterable[Resource]) -> set[str]:
-    return {one.urn for one in resources}
+def _urns(resources: Iterable[Resource]) -> frozenset[str]:
+    return frozenset(one.urn for one in resources)
 
 
 # --- an example of the whole way ------------------------------------------------------------------

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from policy_packs.bucket import BUCKET, any_part
+from policy_packs.grant import ROLE, ROLE_POLICY, permissions_by_role
 from policy_packs.policy_document import Document, Statement
-from policy_packs.resource import Resource, Stack
-from policy_packs.role_permissions import ROLE, ROLE_POLICY, permissions_by_role
+from policy_packs.resource import Resource, Stack, once_per_stack
 from policy_packs.rule import Controls, Outcome, Severity, StackRule, demand, forbid
 from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of, negate
@@ -49,21 +49,22 @@ _ALTER_EVIDENCE: Final = (
 _NO_LOG: Final = "the stack logs no calls of models"
 
 
+@once_per_stack
 def _buckets(stack: Stack) -> tuple[Resource, ...]:
-    return tuple(one for one in stack.of_type(BUCKET) if _is_sink(stack, one, one.at("bucket"), _BUCKET_NAMES))
+    return _sinks(stack, BUCKET, "bucket", _BUCKET_NAMES)
 
 
+@once_per_stack
 def _groups(stack: Stack) -> tuple[Resource, ...]:
-    return tuple(one for one in stack.of_type(LOG_GROUP) if _is_sink(stack, one, one.at("name"), _GROUP_NAMES))
+    return _sinks(stack, LOG_GROUP, "name", _GROUP_NAMES)
 
 
-def _is_sink(stack: Stack, sink: Resource, name: View, paths: tuple[str, ...]) -> bool:
+def _sinks(stack: Stack, kind: str, key: str, paths: tuple[str, ...]) -> tuple[Resource, ...]:
     """Joined by dependency, or by a name that both know."""
-    return any(
-        sink.urn in one.joined.get("loggingConfig", ())
-        or (name.text and name.text in [one.at(f"loggingConfig.{path}").text for path in paths])
-        for one in stack.of_type(LOGGING)
-    )
+    settings = stack.of_type(LOGGING)
+    urns = [urn for one in settings for urn in one.joined.get("loggingConfig", ())]
+    names = [one.at(f"loggingConfig.{path}").text for one in settings for path in paths]
+    return stack.find((kind,), urns, names, (key,))
 
 
 def _ends(stack: Stack) -> Iterator[Outcome]:
@@ -236,12 +237,12 @@ _NO_CALLER: Final = "no role of the stack calls a model"
 
 def _callers_kept_out(stack: Stack) -> Iterator[Outcome]:
     roles = permissions_by_role(stack)
-    callers = [role for role, documents in roles.items() if _may_call(documents) is not Truth.NO]
+    callers = {role: calls for role, held in roles.items() if (calls := _may_call(held)) is not Truth.NO}
     yield from needs(callers, _NO_CALLER)
-    for role, documents in roles.items():
-        for document in documents:
+    for role, calls in callers.items():
+        for document in roles[role]:
             opened = document.any([all_of(one.allows(), _opens_logs(stack, one)) for one in document.statements])
-            both = all_of(_may_call(documents), opened)
+            both = all_of(calls, opened)
             yield from forbid(both, "lets a caller of models at the logs of them", document.view, role)
 
 
@@ -252,19 +253,29 @@ def _may_call(documents: tuple[Document, ...]) -> Truth:
 
 
 def _opens_logs(stack: Stack, statement: Statement) -> Truth:
-    names = [_reaches_bucket(statement, one.at("bucket")) for one in _buckets(stack)]
-    groups = [_reaches_group(statement, one.at("name")) for one in _groups(stack)]
     return any_of(
-        all_of(statement.covers(*_READ_OR_DELETE), any_of(*names)),
-        all_of(statement.covers(*_READ_OR_DELETE_LOGS), any_of(*groups)),
-        all_of(statement.covers(*_ALTER_EVIDENCE), any_of(*_reached_evidence(stack, statement))),
+        _does(statement, _READ_OR_DELETE, (_reaches_bucket(statement, one.at("bucket")) for one in _buckets(stack))),
+        _does(statement, _READ_OR_DELETE_LOGS, (_reaches_group(statement, one.at("name")) for one in _groups(stack))),
+        _does(statement, _ALTER_EVIDENCE, _reached_evidence(stack, statement)),
     )
 
 
+def _does(statement: Statement, actions: tuple[str, ...], reached: Iterator[Truth]) -> Truth:
+    """Whether it lets one of the actions be done to what it reaches, which is not asked where it does not."""
+    covers = statement.covers(*actions)
+    return covers if covers is Truth.NO else all_of(covers, any_of(*reached))
+
+
 def _reached_evidence(stack: Stack, statement: Statement) -> Iterator[Truth]:
-    for bucket in stack.of_type(BUCKET):
-        locked = bucket.at("objectLockEnabled").equals(True)
+    for bucket, locked in _evidence(stack):
         yield all_of(locked, _reaches_bucket(statement, bucket.at("bucket")))
+
+
+@once_per_stack
+def _evidence(stack: Stack) -> tuple[tuple[Resource, Truth], ...]:
+    """Buckets that are locked, or may be."""
+    locked = ((one, one.at("objectLockEnabled").equals(True)) for one in stack.of_type(BUCKET))
+    return tuple((one, truth) for one, truth in locked if truth is not Truth.NO)
 
 
 def _reaches_bucket(statement: Statement, name: View) -> Truth:

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from policy_packs.bucket import BUCKET, VERSIONING, is_versioned
+from policy_packs.grant import ROLE_POLICY, permissions_by_role
 from policy_packs.policy_document import Document, Statement
-from policy_packs.resource import Resource, Stack
-from policy_packs.role_permissions import ROLE_POLICY, permissions_by_role
+from policy_packs.resource import Resource, Stack, once_per_stack
 from policy_packs.rule import Controls, Outcome, Rule, Severity, StackRule, demand, forbid
 from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of
@@ -82,16 +82,13 @@ OWN_DOCUMENTS = Rule(
 )
 
 
+@once_per_stack
 def _sources(stack: Stack) -> tuple[Resource, ...]:
-    """Buckets of this stack that a knowledge base reads."""
-    return tuple(
-        one for one in stack.of_type(BUCKET) if any(_reads(source, one) for source in stack.of_type(DATA_SOURCE))
-    )
-
-
-def _reads(source: Resource, bucket: Resource) -> bool:
-    name, arn = bucket.at("bucket").text, source.at(_BUCKET_ARN).text
-    return bucket.urn in source.joined.get("dataSourceConfiguration", ()) or (bool(name) and arn.endswith(f":::{name}"))
+    """Buckets of this stack that a knowledge base reads: by dependency, or by name."""
+    sources = stack.of_type(DATA_SOURCE)
+    urns = [urn for one in sources for urn in one.joined.get("dataSourceConfiguration", ())]
+    names = [one.at(_BUCKET_ARN).text.rpartition(":::")[2] for one in sources]
+    return stack.find((BUCKET,), urns, names, ("bucket",))
 
 
 _NO_SOURCE: Final = "no knowledge base reads a bucket of this stack"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from policy_packs.bucket import BUCKET, NO_BUCKET, any_part
 from policy_packs.customer_key import OWN_KEY, is_customer_key
-from policy_packs.resource import Resource, Stack
+from policy_packs.resource import Resource, Stack, once_per_stack
 from policy_packs.rule import Controls, Outcome, Severity, StackRule, demand
 from policy_packs.subject import needs
 from policy_packs.tristate import Truth, all_of, any_of
@@ -50,18 +51,30 @@ def _names_own_key(rule: View) -> Truth:
 
 def receives_logs(stack: Stack, bucket: Resource) -> Truth:
     """Whether S3 or a load balancer writes its access logs here."""
-    return any_of(*(_is_named(stack, bucket, *writer) for writer in _LOG_WRITERS))
+    targets, name = _log_targets(stack), bucket.at("bucket")
+    if bucket.urn in targets.urns:
+        return Truth.YES
+    named = Truth.YES if name.text in targets.names else targets.may_be_more
+    return all_of(name.is_given(), named)
 
 
-def _is_named(stack: Stack, bucket: Resource, writer_type: str, key: str, path: str) -> Truth:
-    return any_of(*(_names(one, bucket, key, path) for one in stack.of_type(writer_type)))
+@dataclass(frozen=True)
+class _Targets:
+    """Buckets to which logs are written: by dependency, or by name where there is none."""
+
+    urns: frozenset[str]
+    names: frozenset[str]
+    may_be_more: Truth
 
 
-def _names(writer: Resource, bucket: Resource, key: str, path: str) -> Truth:
-    joined, name = writer.joined.get(key, ()), bucket.at("bucket")
-    if joined:
-        return Truth.of(bucket.urn in joined)
-    return all_of(name.is_given(), writer.at(path).equals(name.value))
+@once_per_stack
+def _log_targets(stack: Stack) -> _Targets:
+    """Read once: every bucket is asked about."""
+    writers = [(one, key, path) for kind, key, path in _LOG_WRITERS for one in stack.of_type(kind)]
+    urns = frozenset(urn for one, key, _ in writers for urn in one.joined.get(key, ()))
+    named = [one.at(path) for one, key, path in writers if not one.joined.get(key)]
+    names = frozenset(one.text for one in named)
+    return _Targets(urns, names, Truth.UNKNOWN if any(one.is_unknown for one in named) else Truth.NO)
 
 
 def _encryption(algorithm: str, key: str | None = None, name: str = "encryption") -> Resource:

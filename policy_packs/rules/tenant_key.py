@@ -36,12 +36,19 @@ _NO_TENANT: Final = "no resource belongs to a tenant"
 def _one_tenant_a_key(stack: Stack) -> Iterator[Outcome]:
     uses = [use for one in stack.resources for use in _uses(stack, one)]
     yield from needs(uses, _NO_TENANT)
-    for key in dict.fromkeys(one.key.text for one in uses if not one.key.is_unknown):
-        tenants = [one.tenant for one in uses if one.key.text == key]
+    for key, tenants in _tenants_by_key(uses).items():
         yield from forbid(_differ(tenants), "data of more than one tenant is under this key", View(None, "key"), key)
     for use in uses:
         if use.key.is_unknown:
             yield from forbid(Truth.UNKNOWN, "may be another tenant's key", use.key)
+
+
+def _tenants_by_key(uses: list[Use]) -> dict[str, list[View]]:
+    found: dict[str, list[View]] = {}
+    for one in uses:
+        if not one.key.is_unknown:
+            found.setdefault(one.key.text, []).append(one.tenant)
+    return found
 
 
 def _differ(tenants: list[View]) -> Truth:
@@ -65,13 +72,13 @@ def _uses(stack: Stack, resource: Resource) -> Iterator[Use]:
 def _tenant(stack: Stack, resource: Resource) -> View:
     """By the resource's own tags, or by those of the bucket it says something about."""
     key = str(resource.settings["tenant_tag"])
-    owners = [one for one in stack.of_type(BUCKET) if one.urn in resource.joined.get("bucket", ())]
+    owners = stack.find((BUCKET,), resource.joined.get("bucket", ()))
     found = [one.at(tags).at(key) for one in (resource, *owners) for tags in ("tags", "tagsAll")]
     return next((one for one in found if one.value is not MISSING), View(MISSING))
 
 
 def _keys(stack: Stack, resource: Resource, name: str) -> Iterator[View]:
-    joined = [one for one in stack.of_type(KEY) if one.urn in resource.joined.get(name, ())]
+    joined = stack.find((KEY,), resource.joined.get(name, ()))
     if joined:
         yield from (View(one.urn) for one in joined)
     else:
@@ -80,7 +87,7 @@ def _keys(stack: Stack, resource: Resource, name: str) -> Iterator[View]:
 
 def _own(stack: Stack, key: View) -> View:
     """A key of this stack goes by its URN, whatever names it."""
-    return next((View(one.urn) for one in stack.of_type(KEY) if key.text and key.text == one.at("arn").text), key)
+    return next((View(one.urn) for one in stack.find((KEY,), names=[key.text], keys=("arn",))), key)
 
 
 def _named(view: View) -> Iterator[View]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from policy_packs.resource import Resource, Stack
+from policy_packs.resource import Resource, Stack, once_per_stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, Unclear, demand, forbid
 from policy_packs.tristate import Truth, all_of, any_of, negate
 from policy_packs.view import MISSING, UNKNOWN, View
@@ -38,6 +38,7 @@ _MODEL_GROUPS_AT: Final = {MODEL: "vpcConfig.securityGroupIds"}
 _ADDRESSES: Final = ("cidrIpv4", "cidrIpv6", "prefixListId", "cidrBlocks", "ipv6CidrBlocks", "prefixListIds")
 # The sources of a rule: one group, or, in a group that holds its rules itself, a list of them.
 _ONE_SOURCE: Final = ("referencedSecurityGroupId", "sourceSecurityGroupId")
+_IDS: Final = ("id", "name")
 _SOURCES: Final = (*_ONE_SOURCE, "securityGroups")
 
 
@@ -85,12 +86,12 @@ def _groups_of(stack: Stack, resource: Resource) -> list[Resource]:
     """The security groups of a store or model: by dependency, or by an id that is known."""
     path = {**_GROUPS_AT, **_MODEL_GROUPS_AT}[resource.type]
     urns = resource.joined.get(path.partition(".")[0], ())
-    ids = {one.text for one in resource.at(path).items()}
-    return [one for one in stack.of_type(*GROUPS) if one.urn in urns or ids & _ids(one)]
+    ids = [one.text for one in resource.at(path).items()]
+    return [*stack.find(GROUPS, urns, ids, _IDS)]
 
 
 def _ids(resource: Resource) -> set[str]:
-    return {resource.at(key).text for key in ("id", "name")} - {""}
+    return {resource.at(key).text for key in _IDS} - {""}
 
 
 def _knows_all(listed: View, groups: list[Resource]) -> bool:
@@ -104,7 +105,12 @@ def _named(resource: Resource) -> View:
 
 
 def _holds_model(stack: Stack, group: Resource) -> Truth:
-    return Truth.of(any(group in _groups_of(stack, one) for one in stack.of_type(MODEL)))
+    return Truth.of(group.urn in _model_groups(stack))
+
+
+@once_per_stack
+def _model_groups(stack: Stack) -> frozenset[str]:
+    return frozenset(group.urn for one in stack.of_type(MODEL) for group in _groups_of(stack, one))
 
 
 def _lets_in_retrieval_only(stack: Stack, group: Resource, store: Resource) -> Iterator[Outcome]:
@@ -125,17 +131,16 @@ def _openings(group: Resource, rules: tuple[Resource, ...]) -> Iterator[_Opening
 
 def _is_retrieval(stack: Stack, opening: _Opening, name: str, source: View, group: Resource) -> Truth:
     """The group itself stands for the other nodes of the store."""
-    sources = [one for one in stack.of_type(*GROUPS) if _is_source(one, opening, name, source)]
+    sources = stack.find(GROUPS, _joined(opening, name, source), [source.text], _IDS)
     if not sources:
         return source.equals(*_setting(group, "retrieval_security_group_ids"))
     return all_of(*(any_of(Truth.of(one is group), _in_retrieval_tier(stack, one)) for one in sources))
 
 
-def _is_source(candidate: Resource, opening: _Opening, name: str, source: View) -> bool:
-    """By id; by dependency where there is one source, or where the id is not known yet."""
+def _joined(opening: _Opening, name: str, source: View) -> tuple[str, ...]:
+    """Dependencies count where there is one source, or where the id is not known yet."""
     by = name if name in opening.holder.joined else "ingress"
-    is_joined = candidate.urn in opening.holder.joined.get(by, ())
-    return source.text in _ids(candidate) or (is_joined and (name in _ONE_SOURCE or source.is_unknown))
+    return opening.holder.joined.get(by, ()) if name in _ONE_SOURCE or source.is_unknown else ()
 
 
 def _in_retrieval_tier(stack: Stack, group: Resource) -> Truth:
