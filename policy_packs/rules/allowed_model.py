@@ -28,14 +28,22 @@ _GEOGRAPHY: Final = re.compile(r"^(global|us-gov|us|eu|apac|au|jp|ca|sa|me|af|il
 
 
 def _allowed(resource: Resource) -> Iterator[Outcome]:
+    unreadable = list(unreadable_permissions(resource))
+    yield from unreadable
     named = list(named_models(resource))
-    if not named:
+    if not named and not unreadable:
         yield NotApplicable("names no model")
         return
     patterns = resource.settings["allowed_models"]
     listed = tuple(str(one) for one in patterns) if isinstance(patterns, list | tuple) else ()
     for model in named:
         yield from demand(_is_allowed(model, listed), "is not an allowed model", model)
+
+
+def unreadable_permissions(resource: Resource) -> Iterator[Outcome]:
+    """What keeps permissions from being judged: a model may be named in it."""
+    for document in () if resource.type in MODEL_PATHS else identity_documents(resource):
+        yield from document.outcomes()
 
 
 def named_models(resource: Resource) -> Iterator[View]:
@@ -103,6 +111,7 @@ ALLOWED_MODEL = Rule(
         "an agent on another model": Resource.example(AGENT, {"foundationModel": _OTHER}),
         "a job on another model": Resource.example(BATCH_JOB, {"modelId": _OTHER}),
         "a permission for another model": _permission(f"{_FOUNDATION}/{_NOVA}", f"{_FOUNDATION}/{_OTHER}"),
+        "permissions that cannot be read": Resource.example("aws:iam/rolePolicy:RolePolicy", {"policy": "{"}),
         "a permission for every model": _permission(f"{_FOUNDATION}/*"),
         "a permission for everything": _permission("*", action="bedrock:*"),
         "every profile of ours": _permission(f"{_ACCOUNT}:application-inference-profile/*"),

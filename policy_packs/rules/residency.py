@@ -11,7 +11,7 @@ from policy_packs.policy_document import IDENTITY_POLICY_TYPES
 from policy_packs.region import AWS_PROVIDER
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Rule, Severity, StackRule, demand
-from policy_packs.rules.allowed_model import BATCH_JOB, MODEL_PATHS, named_models
+from policy_packs.rules.allowed_model import BATCH_JOB, MODEL_PATHS, named_models, unreadable_permissions
 from policy_packs.rules.bedrock import GUARDRAIL, INFERENCE_PROFILE
 from policy_packs.rules.bedrock_agent import AGENT
 from policy_packs.tristate import any_of, negate
@@ -33,8 +33,10 @@ def _texts(setting: object) -> tuple[str, ...]:
 
 
 def _within_geography(resource: Resource) -> Iterator[Outcome]:
+    unreadable = list(unreadable_permissions(resource))
+    yield from unreadable
     named = [*named_models(resource), *resource.at(_GUARDRAIL_PROFILE).items()]
-    if not named:
+    if not named and not unreadable:
         yield NotApplicable("names neither model nor profile")
         return
     allowed = _texts(resource.settings["allowed_geographies"])
@@ -90,6 +92,7 @@ GEOGRAPHY = Rule(
         ),
         "an agent on a global profile": Resource.example(AGENT, {"foundationModel": f"global.{_NOVA}"}),
         "a job on a global profile": Resource.example(BATCH_JOB, {"modelId": f"{_OF_US}/global.{_NOVA}"}),
+        "permissions that cannot be read": Resource.example("aws:iam/rolePolicy:RolePolicy", {"policy": "{"}),
         "a permission for a global profile": _permission("bedrock:Invoke*", f"{_OF_US}/global.{_NOVA}"),
     },
     neighbours={

@@ -158,11 +158,7 @@ def test_what_aws_refuses_is_a_violation_without_its_text(document: object) -> N
     assert [one for one in found.outcomes() if "policy" in str(one)]
 
 
-# These look for the names of models alone; the rules beside them refuse what cannot be read.
-BY_NAMES_ALONE = {"bedrock-invoke-require-allowed-model", "bedrock-require-allowed-geography"}
-ON_PERMISSIONS = [
-    rule for rule in RULES if set(IDENTITY_POLICY_TYPES) <= set(rule.resource_types) and rule.name not in BY_NAMES_ALONE
-]
+ON_PERMISSIONS = [rule for rule in RULES if set(IDENTITY_POLICY_TYPES) <= set(rule.resource_types)]
 
 
 @pytest.mark.parametrize("rule", ON_PERMISSIONS, ids=lambda rule: rule.name)
