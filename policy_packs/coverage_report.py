@@ -69,10 +69,10 @@ def _controls(found: Report) -> Table:
 def _risks(found: Report) -> Table:
     table = Table("OWASP LLM 2026", box=SIMPLE_HEAD)
     table.add_column("rules", justify="right")
-    table.add_column("served by")
     for risk, names in found.risks.items():
-        served = "\n".join(names) if names else "[bold red]gap: no rule serves it[/]"
-        table.add_row(f"{risk.removesuffix(':2026')} {coverage.OWASP_LLM_2026[risk]}", str(len(names)), served)
+        table.add_row(f"[bold]{risk.removesuffix(':2026')} {coverage.OWASP_LLM_2026[risk]}", str(len(names)))
+        for name in names or ("[bold red]gap: no rule serves it",):
+            table.add_row(f"  {name}", "")
     return table
 
 

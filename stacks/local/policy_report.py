@@ -68,7 +68,8 @@ def _console(*, to_stderr: bool) -> Console:
 
 def options_of(arguments: Sequence[str] | None) -> argparse.Namespace:
     """What a command line asks for; a wrong one ends the program with code 2 and a sentence."""
-    parser = argparse.ArgumentParser(prog="make policy", description=__doc__)
+    covered = "What the rules cover, framework by framework: python -m policy_packs.coverage_report"
+    parser = argparse.ArgumentParser(prog="make policy", description=__doc__, epilog=covered)
     parser.add_argument("--environment", default="", help="one environment instead of all")
     parser.add_argument("--program", type=Path, help="another program's folder instead of our own; with --stack")
     parser.add_argument("--stack", help="the stack of --program")
