@@ -50,7 +50,7 @@ class ChatCall(Strict, frozen=True):
 
 
 class ChatMessage(Strict, frozen=True):
-    role: str
+    role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "assistant", "tool"]})]
     content: str | list[TextPart] | None = None
     tool_calls: list[ChatCall] | None = None
     tool_call_id: Identifier | None = None
