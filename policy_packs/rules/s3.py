@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from policy_packs.bucket import BUCKET, NO_BUCKET, VERSIONING, any_part, is_versioned
@@ -18,6 +18,8 @@ from policy_packs.view import View
 POLICY: Final = "aws:s3/bucketPolicy:BucketPolicy"
 PUBLIC_ACCESS_BLOCK: Final = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
 OBJECT_LOCK: Final = "aws:s3/bucketObjectLockConfiguration:BucketObjectLockConfiguration"
+_MODES: Final = ("COMPLIANCE", "GOVERNANCE")
+_DAYS_A_YEAR: Final = 365
 _FOUR_BLOCKS: Final = ("blockPublicAcls", "blockPublicPolicy", "ignorePublicAcls", "restrictPublicBuckets")
 
 
@@ -211,7 +213,7 @@ def _locked_and_versioned(stack: Stack) -> Iterator[Outcome]:
     for bucket in stack.of_type(BUCKET):
         subject = View(None, f"bucket '{bucket.name}'")
         locked, deletable = bucket.at("objectLockEnabled").equals(True), bucket.at("forceDestroy").equals(True)
-        forgets = negate(_retains(stack, bucket))
+        forgets = negate(_retains(stack, bucket, _MODES, 1))
         yield from forbid(all_of(locked, forgets), "is locked without a default retention", subject, bucket.urn)
         overwritten = negate(is_versioned(stack, bucket))
         yield from forbid(all_of(locked, overwritten), "is locked without versioning", subject, bucket.urn)
@@ -219,16 +221,14 @@ def _locked_and_versioned(stack: Stack) -> Iterator[Outcome]:
         yield from forbid(emptied, "is locked, yet forceDestroy deletes what it holds", subject, bucket.urn)
 
 
-def _retains(stack: Stack, bucket: Resource) -> Truth:
-    satellite = any_part(stack, bucket, OBJECT_LOCK, lambda lock: _has_retention(lock.at("rule.defaultRetention")))
-    return any_of(_has_retention(bucket.at("objectLockConfiguration.rule.defaultRetention")), satellite)
+def _retains(stack: Stack, bucket: Resource, modes: Sequence[object], days_min: float) -> Truth:
+    def holds(retention: View) -> Truth:
+        days, years = retention.at("days"), retention.at("years")
+        is_long = any_of(days.at_least(days_min), years.at_least(days_min / _DAYS_A_YEAR))
+        return all_of(retention.at("mode").equals(*modes), is_long)
 
-
-def _has_retention(retention: View) -> Truth:
-    return all_of(
-        retention.at("mode").equals("COMPLIANCE", "GOVERNANCE"),
-        any_of(retention.at("days").at_least(1), retention.at("years").at_least(1)),
-    )
+    satellite = any_part(stack, bucket, OBJECT_LOCK, lambda lock: holds(lock.at("rule.defaultRetention")))
+    return any_of(holds(bucket.at("objectLockConfiguration.rule.defaultRetention")), satellite)
 
 
 MODEL_STACK_TYPES: Final = (
@@ -247,7 +247,15 @@ def _evidence_locked(stack: Stack) -> Iterator[Outcome]:
     yield from needs([*models, *(one for one in locked if one is Truth.YES)], _NO_ARCHIVE)
     if models:
         subject = View(None, "stack")
-        yield from demand(any_of(*locked), "a stack that serves models keeps no locked log archive", subject)
+        archives = (_is_archive(stack, one) for one in stack.of_type(BUCKET))
+        yield from demand(any_of(*archives), "a stack that serves models keeps no locked log archive", subject)
+
+
+def _is_archive(stack: Stack, bucket: Resource) -> Truth:
+    """Beside an archive other buckets may be locked for less: content ends when its class says so."""
+    modes, days_min = View(bucket.settings["modes"]), float(str(bucket.settings["retention_days_min"]))
+    retained = _retains(stack, bucket, [one.value for one in modes.items()], days_min)
+    return all_of(bucket.at("objectLockEnabled").equals(True), retained)
 
 
 _LOCKED = Resource.example(BUCKET, {"objectLockEnabled": True}, "archive")
@@ -275,12 +283,13 @@ LOG_ARCHIVE_LOCKED = StackRule(
         atlas=("AML.M0024",),
     ),
     remediation="Create the bucket with object_lock_enabled, versioning and a default retention; no force_destroy.",
+    settings={"modes": list(_MODES), "retention_days_min": 1},
     checkov=("CKV_AWS_143", "CKV_AWS_21"),
     check=_evidence_locked,
     obeys={
         "locked, retained, versioned": (_GUARDRAIL, _LOCKED, _LOCK, _VERSIONS),
-        "for years": (_LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", years=1.0)),
-        "for a day": (_LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", days=1.0)),
+        "for years": (_GUARDRAIL, _LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", years=1.0)),
+        "for a day": (_GUARDRAIL, _LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", days=1.0)),
         "inside the bucket": (
             Resource.example(
                 BUCKET,

@@ -31,6 +31,7 @@ from tests.contracts.programs import captured
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* has been deprecated in favor of:DeprecationWarning")
 
+ARCHIVE = "s3-log-archive-require-object-lock"
 STRENGTH = "bedrock-guardrail-require-strength"
 ENDPOINTS = "vpc-require-private-model-endpoints"
 EVERY_CASE = [(environment, data_class) for environment in environments() for data_class in data_classes()]
@@ -212,11 +213,22 @@ SETTING_CASES = [
         {"allowed_cloud_control_types": ["AWS::S3::*"]},
     ),
     (ENDPOINTS, "breaks", "no endpoint", {"endpoints_elsewhere": ["bedrock-runtime"]}),
+    (ARCHIVE, "obeys", "for a day", {"modes": ["COMPLIANCE"]}),
+    (ARCHIVE, "obeys", "for a day", {"modes": []}),
+    (ARCHIVE, "obeys", "for a day", {"retention_days_min": 2}),
+    (ARCHIVE, "obeys", "for years", {"retention_days_min": 366}),
     (STRENGTH, "obeys", "all of it", {"harm_strengths": ["HIGH"]}),
     (STRENGTH, "obeys", "all of it", {"harm_strengths": []}),
     (STRENGTH, "obeys", "all of it", {"grounding_threshold_min": 0.51}),
     (STRENGTH, "breaks", "a threshold just too low", {"grounding_threshold_min": 0.49}),
 ]
+
+
+def test_an_archive_locked_for_long_enough_is_let_be() -> None:
+    rule: Any = next(one for one in LLM_GUARDRAILS if one.name == ARCHIVE)
+    assert rule.judge(rule.obeys["for years"], {"retention_days_min": 365}).is_compliant
+    assert rule.judge(rule.obeys["locked, retained, versioned"], {"modes": ["COMPLIANCE"]}).is_compliant
+    assert rule.judge(rule.obeys["for a day"], {"modes": ["COMPLIANCE"]}).violations
 
 
 @pytest.mark.parametrize(("name", "kind", "example", "settings"), SETTING_CASES)
@@ -281,6 +293,10 @@ def test_what_an_environment_may_use_is_what_its_stack_configures(stack: str) ->
     assert guardrails["stack-disallow-opaque-resources"]["allowed_charts"] == [
         f"oci://{registry}/llm-pipelines-{stack}-charts/keda"
     ]
+    archive = guardrails["s3-log-archive-require-object-lock"]
+    assert archive.get("modes", ["COMPLIANCE"]) == ["COMPLIANCE"]
+    assert ("modes" in archive) is (retention["evidence_lock"] == "COMPLIANCE")
+    assert archive["retention_days_min"] == retention["evidence_days"]
     logs = baseline["cloudwatch-log-group-require-key-and-retention"]["retention_days_min"]
     assert logs == min(retention["content_days"], retention["log_days"])
     assert baseline["rds-database-require-backups"]["backup_days_min"] == configured["database"]["backup_days"]
