@@ -14,8 +14,8 @@ from policy_packs.view import UNKNOWN, View
 
 Example: TypeAlias = Resource | tuple[Resource, ...]
 
-# These judge that a resource exists, which is always known.
-EXISTENCE_RULES = frozenset({"s3-bucket-require-policy", "iam-disallow-static-credentials"})
+# Whoever judges that a resource exists waits for nothing: it is always known.
+EXISTENCE_RULES = frozenset({"iam-disallow-static-credentials"})
 # Of these some example joins two resources by a plain name, or overrides one value by another that follows: while
 # that is unknown they say what is certain of the rest.
 REFUSE_BEFORE_ALL_IS_KNOWN = frozenset(
