@@ -36,11 +36,13 @@ def _refused(resource: Resource, target: str, message: str) -> Iterator[Outcome]
 
 
 def _by_gateway(resource: Resource) -> Iterator[Outcome]:
-    yield from _refused(resource, "networkInterfaceId", "an instance stands in for a gateway")
+    yield from _refused(resource, "networkInterfaceId", message="an instance stands in for a gateway")
 
 
 def _not_over_peering(resource: Resource) -> Iterator[Outcome]:
-    yield from _refused(resource, "vpcPeeringConnectionId", "every address is looked for in a neighbour's network")
+    yield from _refused(
+        resource, "vpcPeeringConnectionId", message="every address is looked for in a neighbour's network"
+    )
 
 
 def _to(cidr: str, **target: object) -> Resource:

@@ -155,6 +155,8 @@ def _is_saying(parent: ast.AST, field_name: str, child: ast.AST) -> bool:
         return True
     if isinstance(parent, ast.Expr) and isinstance(child, ast.Constant):
         return True  # a docstring
+    if isinstance(child, ast.keyword) and child.arg == "message":
+        return True
     if not isinstance(parent, ast.Call) or field_name not in ("args", "keywords"):
         return False
     return _called(parent) in _SAYINGS or (_called(parent) in ("demand", "forbid") and child in parent.args[1:])
