@@ -64,7 +64,7 @@ AGENT_GUARDED = Rule(
         soc2=("CC6.1", "PI1.2"),
         iso27001_2022=("A.8.26", "A.8.12"),
         nist_800_53_r5=("SI-10", "SI-15"),
-        owasp_llm=("LLM01:2026", "LLM02:2026", "LLM06:2026"),
+        owasp_llm=("LLM01:2026", "LLM02:2026", "LLM03:2026"),
         atlas=("AML.T0051", "AML.T0054", "AML.M0020"),
     ),
     remediation="Set guardrail_identifier and a numbered guardrail_version.",

@@ -122,7 +122,7 @@ PRODUCTION_DATA = StackRule(
         soc2=("C1.1", "CC6.1"),
         iso27001_2022=("A.8.31", "A.8.33"),
         nist_800_53_r5=("CM-4(1)", "SA-3(2)"),
-        owasp_llm=("LLM02:2026", "LLM04:2026"),
+        owasp_llm=("LLM02:2026", "LLM05:2026"),
         atlas=("AML.M0005",),
     ),
     remediation="Use data made for tests, or what redaction released; name released data in the setting `released`.",

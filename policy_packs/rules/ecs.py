@@ -235,7 +235,7 @@ NO_PUBLIC_ADDRESS = Rule(
         soc2=("CC6.6",),
         iso27001_2022=("A.8.20", "A.8.22"),
         nist_800_53_r5=("SC-7", "AC-4"),
-        owasp_llm=("LLM10:2026",),
+        owasp_llm=("LLM06:2026",),
         atlas=("AML.T0049",),
     ),
     remediation="Leave assign_public_ip out of network_configuration, or set it to False.",

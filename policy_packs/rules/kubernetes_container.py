@@ -385,7 +385,7 @@ BOUNDED = Rule(
         soc2=("A1.1",),
         iso27001_2022=("A.8.6",),
         nist_800_53_r5=("SC-5", "SC-6"),
-        owasp_llm=("LLM10:2026",),
+        owasp_llm=("LLM06:2026",),
         atlas=("AML.T0029",),
     ),
     remediation="Set cpu and memory in resources.requests and resources.limits of every container.",

@@ -31,7 +31,7 @@ _CONTROLS: Final = Controls(
     soc2=("CC6.1", "PI1.2"),
     iso27001_2022=("A.8.3", "A.5.21"),
     nist_800_53_r5=("AC-3", "SI-7", "SI-10"),
-    owasp_llm=("LLM04:2026", "LLM08:2026"),
+    owasp_llm=("LLM05:2026", "LLM09:2026"),
     atlas=("AML.M0005", "AML.M0025"),
 )
 

@@ -37,7 +37,7 @@ VERSIONED = StackRule(
         soc2=("A1.2", "CC7.5"),
         iso27001_2022=("A.8.13", "A.5.33"),
         nist_800_53_r5=("CP-9", "SI-7"),
-        owasp_llm=("LLM04:2026",),
+        owasp_llm=("LLM05:2026",),
     ),
     remediation="Add aws.s3.BucketVersioning with status Enabled, and let old versions expire by a lifecycle rule.",
     checkov=("CKV_AWS_21",),

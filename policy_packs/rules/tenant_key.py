@@ -130,7 +130,7 @@ ONE_TENANT = StackRule(
         soc2=("C1.1", "CC6.1"),
         iso27001_2022=("A.8.24", "A.8.3"),
         nist_800_53_r5=("SC-12", "SC-28(1)"),
-        owasp_llm=("LLM02:2026", "LLM08:2026"),
+        owasp_llm=("LLM02:2026", "LLM09:2026"),
         atlas=("AML.M0012",),
     ),
     remediation="Make a key for each tenant, tag it and what it encrypts with the tenant's name.",
