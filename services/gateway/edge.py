@@ -44,6 +44,7 @@ from services.gateway.openai_answer import (
 from services.gateway.pipeline import Journey
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
+from services.gateway.rate_headers import rate_headers
 from services.gateway.readiness import Check
 from services.gateway.reply import JSON, Reply, plain, reply_of, told, unless_gone
 from services.gateway.stages.admission import authenticate, model_not_found, offered, place
@@ -166,7 +167,7 @@ class Chat:
                 else:
                     finish = event
         body = answer.whole("".join(texts), calls, finish.reason, finish.usage or Usage(0, 0))
-        await reply.whole(200, body, [JSON, _timing(journey)])
+        await reply.whole(200, body, [JSON, *_told(journey)])
 
     async def _stream(self, journey: Journey, answer: ChatAnswer, reply: Reply) -> None:
         heartbeat = asyncio.create_task(_beat(journey, reply))
@@ -174,7 +175,7 @@ class Chat:
             async with aclosing(journey.answer()) as events:
                 async for released in events:
                     if not reply.status:
-                        await reply.start(200, [*_SSE, _timing(journey)])
+                        await reply.start(200, [*_SSE, *_told(journey)])
                     await reply.more(_frame(released, answer))
         except Exception as error:
             if not reply.status:
@@ -203,7 +204,7 @@ async def _beat(journey: Journey, reply: Reply) -> None:
         await asyncio.sleep(HEARTBEAT_S)
         if journey.accepted and monotonic() - reply.sent_at >= HEARTBEAT_S:
             if not reply.status:
-                await reply.start(200, _SSE)
+                await reply.start(200, [*_SSE, *_told(journey)])
             await reply.more(HEARTBEAT)
 
 
@@ -224,7 +225,7 @@ class Embedding:
         async def answer() -> None:
             vectors, usage = await journey.embed()
             body = embeddings(request.submission.model, vectors, usage, as_base64=request.base64)
-            await reply.whole(200, body, [JSON, _timing(journey)])
+            await reply.whole(200, body, [JSON, *_told(journey)])
 
         await unless_gone(receive, reply, answer())
 
@@ -269,5 +270,6 @@ def _framing(request: ChatRequest) -> ChatAnswer:
     return ChatAnswer(submission.request_id, created, submission.model, include_usage=request.include_usage)
 
 
-def _timing(journey: Journey) -> tuple[bytes, bytes]:
-    return (b"server-timing", b"gateway;dur=%.3f" % journey.own_ms)
+def _told(journey: Journey) -> Headers:
+    """The gateway's own share of the time, and what is left of the caller's limits."""
+    return [(b"server-timing", b"gateway;dur=%.3f" % journey.own_ms), *rate_headers(journey.allowance)]

@@ -36,8 +36,14 @@ class Endpoint(StrEnum):
     """The acts a caller can ask for; one audit vocabulary for all routes."""
 
     CHAT_COMPLETIONS = "chat.completions"
+    RESPONSES = "responses"
     EMBEDDINGS = "embeddings"
     MODELS = "models"
+
+    @property
+    def generates(self) -> bool:
+        """True where a model writes text: the same controls for each of them, whatever its shape."""
+        return self in (Endpoint.CHAT_COMPLETIONS, Endpoint.RESPONSES)
 
 
 # --- what a caller sends --------------------------------------------------------------------------
@@ -51,13 +57,29 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image of a user's turn, whole and of a known format. The text controls do not see what it shows."""
+
+    media_type: str  # image/png, image/jpeg, image/gif or image/webp, as its first bytes say too
+    base64: str
+
+    @property
+    def format(self) -> str:
+        return self.media_type.removeprefix("image/")
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `role` is user, assistant or tool: callers cannot send system or developer text."""
+    """One turn. `role` is user, assistant or tool: callers cannot send system or developer text.
+
+    Images come before the text of their turn.
+    """
 
     role: str
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +160,14 @@ class SharedLimits:
 
 @dataclass(frozen=True, slots=True)
 class RoleBudget:
-    """US dollars a day, for one user and for the whole role's workload."""
+    """US dollars a day and a month (UTC): of one user, one tenant and the whole workload. None: no such budget."""
 
     usd_per_day_user: Decimal
     usd_per_day_workload: Decimal
+    usd_per_day_tenant: Decimal | None = None
+    usd_per_month_user: Decimal | None = None
+    usd_per_month_tenant: Decimal | None = None
+    usd_per_month_workload: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +195,7 @@ class Role:
     tools: Mapping[str, str]  # name → JSON Schema of its arguments as JSON text
     limits: RoleLimits
     budget: RoleBudget
+    images: bool = False  # may show a model images, which no text control reads
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +241,7 @@ class ModelOffer:
     guardrail_id: str = ""
     guardrail_version: str = ""  # numeric, never DRAFT
     workload_profiles: Mapping[str, str] = field(default_factory=dict)  # of Bedrock: whose cost a call is
+    takes_images: bool = False
 
     def upstream_for(self, workload: str) -> str:
         """What the backend knows the model as when this workload calls it."""
@@ -394,8 +422,8 @@ class Denied(Exception):
     """A request that must not go on. `reason` is for the audit log, `public` is all the caller learns.
 
     `status`, `type`, `code` and `param` are those of OpenAI's error body. `retry_after_s` is set where
-    trying again later can help; `retryable=False` tells the SDK not to try (x-should-retry: false).
-    `allowance` is set where a limit refused.
+    trying again later can help, `retry_after_ms` where it is known that exactly; `retryable=False` tells the
+    SDK not to try (x-should-retry: false). `allowance` is set where a limit refused.
     """
 
     def __init__(
@@ -411,6 +439,7 @@ class Denied(Exception):
         retry_after_s: int | None = None,
         retryable: bool | None = None,
         allowance: Allowance | None = None,
+        retry_after_ms: int | None = None,
     ) -> None:
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
@@ -423,6 +452,7 @@ class Denied(Exception):
         self.retry_after_s = retry_after_s
         self.retryable = retryable
         self.allowance = allowance
+        self.retry_after_ms = retry_after_ms
 
 
 class Unavailable(Denied):

@@ -18,6 +18,7 @@ from time import monotonic
 
 from services.gateway.exchange import (
     Admitted,
+    Allowance,
     Caller,
     Denied,
     Endpoint,
@@ -68,6 +69,11 @@ class Journey:
     def accepted(self) -> bool:
         """True once every input control held: only then may a status line leave."""
         return self._governed is not None
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """What is left of the caller's limits, once the limiter has decided."""
+        return None if self._admitted is None else self._admitted.allowance
 
     @property
     def own_ms(self) -> float:

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from services.gateway.exchange import Denied
 from services.gateway.openai_answer import error_body
+from services.gateway.rate_headers import rate_headers
 
 JSON = (b"content-type", b"application/json")
 
@@ -54,9 +55,11 @@ class Reply:
         """An error status, or, after the status has left, a connection cut short."""
         if self.status:
             raise ConnectionError("the response was cut short") from denied
-        more = [*headers, JSON]
+        more = [*headers, JSON, *rate_headers(denied.allowance)]
         if denied.retry_after_s is not None:
             more.append((b"retry-after", b"%d" % denied.retry_after_s))
+        if denied.retry_after_ms is not None:
+            more.append((b"retry-after-ms", b"%d" % denied.retry_after_ms))
         if denied.retryable is not None:
             more.append((b"x-should-retry", b"true" if denied.retryable else b"false"))
         if denied.status in (408, 413):

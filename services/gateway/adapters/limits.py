@@ -259,6 +259,7 @@ def _denied(over: int, scope: _Scope, retry_after_ms: int, allowance: Allowance)
         retry_after_s=retry_after_s,
         retryable=False if never else None,
         allowance=allowance,
+        retry_after_ms=None if never else max(1, retry_after_ms),
     )
 
 
