@@ -57,9 +57,12 @@ class Limits(Protocol):
 
 class Budget(Protocol):
     async def reserve(
-        self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal
+        self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal, model: str
     ) -> Reservation:
-        """Sets money aside in every scope or in none; Denied 429 insufficient_quota when it does not fit."""
+        """Sets money aside in every scope or in none; Denied 429 insufficient_quota when it does not fit.
+
+        `model` is the id of what it is spent on.
+        """
 
     async def settle(self, reservation: Reservation, usd: Decimal) -> None:
         """Turns a reservation into spending of `usd` (zero releases it). Idempotent."""

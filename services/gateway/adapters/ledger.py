@@ -1,7 +1,8 @@
 """Budgets in PostgreSQL: money is reserved before the model is called and settled to what was really used.
 
-The deciding is done by the database's functions (migrations/0003_ledger.sql), under row locks, so any number
-of gateways share one budget exactly. Concurrent requests of this gateway share one round trip.
+A request fits into every budget that its role names, a day and a month, of its user, its tenant and its workload,
+or it is refused. The deciding is done by the database's functions (migrations/0003_ledger.sql, 0006_budgets.sql),
+under row locks, so any number of gateways share one budget exactly. Concurrent requests share one round trip.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_UP, Decimal
-from typing import cast
+from typing import TypeVar, cast
 from uuid import UUID, uuid4
 
 from services.gateway.adapters.database import Database
 from services.gateway.adapters.group_call import GroupCall
-from services.gateway.exchange import Caller, Denied, Registration, Reservation, Role, Unavailable
+from services.gateway.exchange import Caller, Denied, Registration, Reservation, Role, RoleBudget, Unavailable
 
 STAGE = "budget"
 GROUP_MAX = 256
@@ -27,13 +28,23 @@ DEADLINE_S = 1.5
 RESERVATION_AGE_MAX = timedelta(minutes=15)  # longer than any request may take; then it counts as spent
 SWEEP_INTERVAL_S = 60.0
 UNSETTLED_MAX = 10_000
+BUDGETS_MAX = 6  # of one request
 USD_STEP = Decimal("0.000000001")  # numeric(18, 9): costs are rounded up to it
 USD_MAX = Decimal(100_000_000)
 
-RESERVE = "SELECT ledger.reserve($1, $2, $3, $4, $5, $6, $7, $8)"
+RESERVE = "SELECT ledger.reserve_within($1, $2, $3, $4, $5, $6, $7)"
 SETTLE = "SELECT ledger.settle($1, $2)"
 
+Value = TypeVar("Value")
+
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Budget:
+    scope: str
+    limit: Decimal
+    said: str  # as the caller is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +52,8 @@ class _Asked:
     id: UUID
     request_id: str
     usd: Decimal
-    user: str
-    user_limit: Decimal
-    workload: str
-    workload_limit: Decimal
+    budgets: tuple[_Budget, ...]
+    who: tuple[str, str, str, str]  # workload, tenant, person, model
 
 
 class Ledger:
@@ -64,22 +73,17 @@ class Ledger:
         self._sweeping: asyncio.Task[None] | None = None
 
     async def reserve(
-        self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal
+        self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal, model: str = ""
     ) -> Reservation:
-        """Sets `usd` aside for the user and the workload, or for neither: Denied 429 insufficient_quota."""
-        asked = _Asked(
-            id=uuid4(),
-            request_id=request_id,
-            usd=_rounded(usd),
-            user=user_scope(registration, caller),
-            user_limit=role.budget.usd_per_day_user,
-            workload=workload_scope(registration),
-            workload_limit=role.budget.usd_per_day_workload,
-        )
+        """Sets `usd` aside in every budget of the role, or in none: Denied 429 insufficient_quota."""
+        person = f"{caller.issuer}|{caller.subject}"
+        who = tuple(map(_stored, (registration.workload, caller.tenant, person, model)))
+        budgets = _budgets(caller, registration, role.budget)
+        asked = _Asked(uuid4(), request_id, _rounded(usd), budgets, cast(tuple[str, str, str, str], who))
         verdict = await self._reserving(asked)
         if verdict == 0:
             return Reservation(str(asked.id), asked.usd)
-        raise _denied(asked, over_user=verdict == 1)
+        raise _denied(asked.usd, budgets[verdict - 1])
 
     async def settle(self, reservation: Reservation, usd: Decimal) -> None:
         """Books what was really used. When the database fails, it is remembered and tried again later."""
@@ -122,16 +126,15 @@ class Ledger:
 
     async def _reserve(self, group: list[_Asked]) -> Sequence[int]:
         # Sorted by code point, which is the order (collation C) in which the function locks.
-        scopes = sorted({scope for asked in group for scope in (asked.user, asked.workload)})
+        scopes = sorted({budget.scope for asked in group for budget in asked.budgets})
         number = {scope: index for index, scope in enumerate(scopes, start=1)}
         columns = (
             [asked.id for asked in group],
             [asked.request_id for asked in group],
             [asked.usd for asked in group],
-            [number[asked.user] for asked in group],
-            [asked.user_limit for asked in group],
-            [number[asked.workload] for asked in group],
-            [asked.workload_limit for asked in group],
+            [_row([number[budget.scope] for budget in asked.budgets], 0) for asked in group],
+            [_row([budget.limit for budget in asked.budgets], Decimal(0)) for asked in group],
+            [list(asked.who) for asked in group],  # a tuple would be a row of a table
         )
         try:
             verdicts = await self._reserve_session.fetchval(RESERVE, scopes, *columns, deadline_s=DEADLINE_S)
@@ -169,8 +172,37 @@ def user_scope(registration: Registration, caller: Caller) -> str:
     return f"user:{_escaped(registration.workload)}:{_escaped(caller.tenant)}:{person}"
 
 
+def tenant_scope(registration: Registration, caller: Caller) -> str:
+    return f"tenant:{_escaped(registration.workload)}:{_escaped(caller.tenant)}"
+
+
 def workload_scope(registration: Registration) -> str:
     return f"workload:{_escaped(registration.workload)}"
+
+
+def _budgets(caller: Caller, registration: Registration, budget: RoleBudget) -> tuple[_Budget, ...]:
+    """Those that there are, the narrowest first."""
+    user, tenant = user_scope(registration, caller), tenant_scope(registration, caller)
+    workload = workload_scope(registration)
+    every = (
+        (user, budget.usd_per_day_user, "a day of this user"),
+        (f"month:{user}", budget.usd_per_month_user, "a month of this user"),
+        (tenant, budget.usd_per_day_tenant, "a day of this tenant"),
+        (f"month:{tenant}", budget.usd_per_month_tenant, "a month of this tenant"),
+        (workload, budget.usd_per_day_workload, "a day of this workload"),
+        (f"month:{workload}", budget.usd_per_month_workload, "a month of this workload"),
+    )
+    return tuple(_Budget(scope, limit, said) for scope, limit, said in every if limit is not None)
+
+
+def _row(values: list[Value], nothing: Value) -> list[Value]:
+    """All rows of an array of PostgreSQL have one length."""
+    return values + [nothing] * (BUDGETS_MAX - len(values))
+
+
+def _stored(text: str) -> str:
+    """PostgreSQL's text holds no NUL."""
+    return text.replace("\x00", "\ufffd")
 
 
 def _escaped(part: str) -> str:
@@ -184,14 +216,13 @@ def _rounded(usd: Decimal) -> Decimal:
     return usd.quantize(USD_STEP, rounding=ROUND_UP)
 
 
-def _denied(asked: _Asked, *, over_user: bool) -> Denied:
-    scope, limit = (asked.user, asked.user_limit) if over_user else (asked.workload, asked.workload_limit)
+def _denied(usd: Decimal, budget: _Budget) -> Denied:
     return Denied(
         STAGE,
-        f"{asked.usd} USD do not fit into the budget of {limit} USD a day of {scope}",
+        f"{usd} USD do not fit into the budget of {budget.limit} USD of {budget.scope}",
         status=429,
         code="insufficient_quota",
         type="insufficient_quota",
-        public=f"The budget of {limit} US dollars a day of this {'user' if over_user else 'workload'} is used up.",
+        public=f"The budget of {budget.limit} US dollars {budget.said} is used up.",
         retryable=False,
     )

@@ -37,7 +37,7 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
     )
     try:
         usd = price_max(model, input_tokens + added_tokens_max(submission, role), output_tokens)
-        reservation = await ports.budget.reserve(caller, registration, role, submission.request_id, usd)
+        reservation = await ports.budget.reserve(caller, registration, role, submission.request_id, usd, model.id)
     except BaseException:  # cancellation too: a lease must not outlive the request
         await ports.limits.release(lease, Usage(0, 0))
         raise

@@ -48,7 +48,9 @@ def role(
     concurrent_requests_max: int = PLENTY,
     usd_per_day_user: str = "1000",
     usd_per_day_workload: str = "1000",
+    **budgets: str,
 ) -> Role:
+    """`budgets` are further fields of RoleBudget."""
     return Role(
         name=name,
         template=Template("answer", "sha256:0", ""),
@@ -63,5 +65,9 @@ def role(
             input_tokens_max=PLENTY,
             output_tokens_max=PLENTY,
         ),
-        budget=RoleBudget(Decimal(usd_per_day_user), Decimal(usd_per_day_workload)),
+        budget=RoleBudget(
+            Decimal(usd_per_day_user),
+            Decimal(usd_per_day_workload),
+            **{name: Decimal(usd) for name, usd in budgets.items()},
+        ),
     )

@@ -16,6 +16,7 @@ from hashlib import sha256
 from typing import Any
 
 from services.gateway.exchange import (
+    Allowance,
     AuditRecord,
     Boundary,
     Caller,
@@ -30,6 +31,7 @@ from services.gateway.exchange import (
     Lease,
     Message,
     ModelOffer,
+    Rate,
     Registration,
     Reservation,
     Role,
@@ -213,13 +215,26 @@ class FakeLimits:
                 type="rate_limit_error",
                 public="Too many requests.",
                 retry_after_s=7,
+                retry_after_ms=6_500,
+                allowance=self._allowance(role, 0, 0),
             )
         if self.requests_left is not None:
             self.requests_left -= 1
         self.acquired += 1
-        lease = Lease(f"lease-{self.acquired}", (caller.subject,), input_tokens, output_tokens)
+        allowance = self._allowance(role, input_tokens, output_tokens)
+        lease = Lease(f"lease-{self.acquired}", (caller.subject,), input_tokens, output_tokens, allowance)
         self.open[lease.id] = lease
         return lease
+
+    def _allowance(self, role: Role, input_tokens: int, output_tokens: int) -> Allowance:
+        """As if nobody had asked before, except for requests."""
+        of = role.limits
+        left = of.requests_per_minute if self.requests_left is None else self.requests_left
+        return Allowance(
+            Rate(of.requests_per_minute, left, 1_500),
+            Rate(of.input_tokens_per_minute, of.input_tokens_per_minute - input_tokens, 250),
+            Rate(of.output_tokens_per_minute, of.output_tokens_per_minute - output_tokens, 250),
+        )
 
     async def release(self, lease: Lease, usage: Usage | None) -> None:
         del self.open[lease.id]
@@ -236,7 +251,7 @@ class FakeBudget:
         self.down = False
 
     async def reserve(
-        self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal
+        self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal, model: str
     ) -> Reservation:
         if self.down:
             raise Unavailable("budget", "the ledger does not answer")

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -52,10 +53,14 @@ async def budgets(owner: asyncpg.Connection) -> dict[str, tuple[Decimal | int, D
 
 
 async def reserve(
-    ledger: Ledger, usd: str, *, user: str = "alice", limit: str = "3", workload: str = "100"
+    ledger: Ledger, usd: str, *, user: str = "alice", limit: str = "3", workload: str = "100", **more: Any
 ) -> Reservation:
-    budget = role(usd_per_day_user=limit, usd_per_day_workload=workload)
-    return await ledger.reserve(caller(user), registration(), budget, f"request-{uuid4()}", Decimal(usd))
+    """`more`: the tenant, and further budgets."""
+    tenant = more.pop("tenant", "acme")
+    budget = role(usd_per_day_user=limit, usd_per_day_workload=workload, **more)
+    return await ledger.reserve(
+        caller(user, tenant), registration(), budget, f"request-{uuid4()}", Decimal(usd), "local"
+    )
 
 
 async def test_a_reservation_is_held_in_both_scopes_and_settled_to_what_was_used(
@@ -127,6 +132,73 @@ async def test_the_budget_of_the_workload_holds_over_its_users(ledger: Ledger, o
     assert held[WORKLOAD] == (0, 3)
     # All or nothing: whom the workload's budget refused has nothing reserved in his own.
     assert sum(reserved for scope, (_, reserved) in held.items() if scope != WORKLOAD) == 3
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ("usd_per_month_user", "a month of this user"),
+        ("usd_per_day_tenant", "a day of this tenant"),
+        ("usd_per_month_tenant", "a month of this tenant"),
+        ("usd_per_month_workload", "a month of this workload"),
+    ],
+)
+async def test_of_200_requests_at_once_each_further_budget_for_3_admits_3(
+    budget: str, said: str, ledger: Ledger, owner: asyncpg.Connection
+) -> None:
+    results = await asyncio.gather(
+        *(reserve(ledger, "1", limit="1000", workload="1000", **{budget: "3"}) for _ in range(200)),
+        return_exceptions=True,
+    )
+    reservations = [result for result in results if isinstance(result, Reservation)]
+    refusals = [result for result in results if isinstance(result, Denied)]
+    assert (len(reservations), len(refusals)) == (3, 197)
+    assert {refusal.code for refusal in refusals} == {"insufficient_quota"}
+    assert f"3 US dollars {said}" in refusals[0].public
+
+    await asyncio.gather(*(ledger.settle(one, Decimal("0.5")) for one in reservations))
+    assert set((await budgets(owner)).values()) == {(Decimal("1.5"), Decimal(0))}
+
+
+async def test_a_month_holds_over_its_days(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    await ledger.settle(await reserve(ledger, "2", usd_per_month_user="3"), Decimal(2))
+    # A day later in the same month: the day's row is not today's any more.
+    await owner.execute("DELETE FROM ledger.budget WHERE scope NOT LIKE 'month:%'")
+    with pytest.raises(Denied, match="month"):
+        await reserve(ledger, "2", usd_per_month_user="3")
+    await reserve(ledger, "1", usd_per_month_user="3")
+
+
+async def test_a_new_month_has_its_whole_budget(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    await ledger.settle(await reserve(ledger, "3", usd_per_month_user="3"), Decimal(3))
+    await owner.execute("UPDATE ledger.budget SET period_start = period_start - interval '1 month'")
+    await reserve(ledger, "3", usd_per_month_user="3")
+
+
+async def test_what_is_settled_after_midnight_is_booked_on_the_day_and_month_of_its_reservation(
+    ledger: Ledger, owner: asyncpg.Connection
+) -> None:
+    late = await reserve(ledger, "3", usd_per_month_user="3")
+    for table in ("budget", "reservation"):
+        await owner.execute(f"UPDATE ledger.{table} SET period_start = (period_start - interval '2 month')::date")
+    await owner.execute(
+        "UPDATE ledger.budget SET period_start = date_trunc('month', period_start) WHERE scope LIKE 'month:%'"
+    )
+    await ledger.settle(late, Decimal(1))
+    assert await budgets(owner) == dict.fromkeys((USER, f"month:{USER}", WORKLOAD), (Decimal(1), Decimal(0)))
+
+
+async def test_another_tenant_has_a_budget_of_its_own(ledger: Ledger) -> None:
+    await reserve(ledger, "3", usd_per_day_tenant="3")
+    with pytest.raises(Denied, match="tenant"):
+        await reserve(ledger, "1", user="bob", usd_per_day_tenant="3")
+    await reserve(ledger, "3", user="bob", tenant="globex", usd_per_day_tenant="3")
+
+
+async def test_a_refusal_of_any_budget_reserves_in_none(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    with pytest.raises(Denied):
+        await reserve(ledger, "2", usd_per_month_workload="1")
+    assert set((await budgets(owner)).values()) == {(Decimal(0), Decimal(0))}
 
 
 async def test_money_that_was_spent_stays_spent(ledger: Ledger) -> None:
