@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | migrate | ingest [--once] | audit verify | audit prove | redact-dataset`.
+"""The command line: `gateway serve | check | migrate | ingest [--once] | audit verify | audit prove | redact-dataset`.
 
 Settings come from the environment. A setting that is missing or unsafe is one sentence and exit code 1.
 """
@@ -24,6 +24,7 @@ from services.gateway.adapters.cedar_authorization import PolicyError
 from services.gateway.adapters.migrations import MigrationError
 from services.gateway.adapters.tls import server_context
 from services.gateway.app import Gateway
+from services.gateway.configuration_check import check
 from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.exchange import Denied
 from services.gateway.http_protocol import BoundedHttp
@@ -40,6 +41,8 @@ KEEP_ALIVE_S = 75  # longer than the load balancer's idle timeout: it must be th
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs one command; the process ends with its exit code."""
     options = _parser().parse_args(arguments)
+    if options.run is _check:  # what is wrong is what it is for
+        raise SystemExit(_check(options))
     run: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
         code = run(Settings.from_environment(os.environ), options)
@@ -54,6 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gateway", description="The central LLM gateway.")
     commands = parser.add_subparsers(required=True, metavar="command")
     commands.add_parser("serve", help="answer requests").set_defaults(run=_serve)
+    checking = commands.add_parser("check", help="explain every setting, and whether the gateway would start")
+    checking.add_argument("--json", action="store_true", dest="as_json", help="print the table as JSON")
+    checking.set_defaults(run=_check)
     commands.add_parser("migrate", help="bring the database schema up to date").set_defaults(run=_migrate)
     ingesting = commands.add_parser("ingest", help="take documents in from the workloads' queues")
     ingesting.add_argument("--once", action="store_true", help="stop when the queues are empty")
@@ -138,6 +144,10 @@ def _listening(address: Address, name: str) -> socket.socket:
     except OSError as error:
         where = f"{address.host}:{address.port}"
         raise SettingsError(f"{name}: cannot listen on {where}: {os.strerror(error.errno or 0)}") from error
+
+
+def _check(options: argparse.Namespace) -> int:
+    return check(os.environ, sys.stdout, CredentialDetector(), as_json=options.as_json)
 
 
 def _migrate(settings: Settings, options: argparse.Namespace) -> int:

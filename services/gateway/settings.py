@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from services.gateway.exchange import Boundary, ModelOffer
+from services.gateway.setting_list import AWS_ENDPOINTS, BY_NAME, KEY_LOG
 
 OUTAGE_S_MAX = 3600  # how long an issuer's keys may count while it cannot be reached
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
@@ -124,6 +125,7 @@ class Settings:
     def from_environment(cls, environ: Mapping[str, str]) -> Settings:
         """Reads and judges every variable; raises SettingsError naming the first that is wrong."""
         read = _Reader(environ)
+        read.surroundings()
         models = read.models("GATEWAY_MODELS")
         listen = read.address("GATEWAY_LISTEN")
         settings = cls(
@@ -207,8 +209,20 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
 
+    def optional(self, name: str) -> str:
+        """The value, or nothing. A name that the list does not hold is a mistake of ours."""
+        return self._environ.get(BY_NAME[name].name, "").strip()
+
+    def surroundings(self) -> None:
+        """What libraries would do because of a variable of their own."""
+        for name in sorted(self._environ):
+            if name.startswith(AWS_ENDPOINTS) and self._environ[name]:
+                require_safe_url(name, self._environ[name])
+        if self._environ.get(KEY_LOG):
+            raise SettingsError(f"{KEY_LOG} must not be set: the keys of every TLS connection would be written down")
+
     def text(self, name: str) -> str:
-        value = self._environ.get(name, "").strip()
+        value = self.optional(name)
         if not value:
             raise SettingsError(f"{name} is not set")
         return value
@@ -233,7 +247,7 @@ class _Reader:
         return Address(host.strip("[]"), int(port))
 
     def private_address(self, name: str, otherwise: Address) -> Address:
-        if not self._environ.get(name, "").strip():
+        if not self.optional(name):
             return otherwise
         address = self.address(name)
         if not is_private(address.host):
@@ -244,7 +258,7 @@ class _Reader:
         return address
 
     def optional_url(self, name: str) -> str:
-        url = self._environ.get(name, "").strip()
+        url = self.optional(name)
         return require_safe_url(name, url) if url else ""
 
     def arn(self, name: str, service: str) -> str:
