@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import struct
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -44,6 +45,8 @@ _REASONS = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+# What botocore raises for bytes that are no frame: its own errors, and those of reading headers that lie.
+_BROKEN_FRAME = (ParserError, struct.error, KeyError, ValueError)
 _NUMBERED = re.compile(r"[1-9]\d*")
 _METADATA_UNSAFE = re.compile(r"[^a-zA-Z0-9\s:_@$#=/+,.-]")
 
@@ -280,7 +283,7 @@ class _StreamReader:
             self._buffer.add_data(chunk)
             for message in self._buffer:
                 self._event(message, texts)
-        except ParserError as error:
+        except _BROKEN_FRAME as error:
             raise upstream_failed(f"event stream: {type(error).__name__}") from error
         return texts
 

@@ -46,6 +46,7 @@ class Script:
     calls: Sequence[Call] = ()
     reason: str = "stop"
     breaks_off: threading.Event | None = None  # after the deltas, once this is set: an error event, and no end
+    raw: Sequence[bytes] | None = None  # instead of all that: these very bytes, streamed
     statuses: list[int] = field(default_factory=list)  # of the next answers; 200 when used up
     bodies: list[dict[str, Any]] = field(default_factory=list)
     embedded: list[list[str]] = field(default_factory=list)
@@ -76,7 +77,7 @@ class OpenAIServer:
             return web.json_response(self._whole())
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        for frame in sse_frames(self.script):
+        for frame in self.script.raw or sse_frames(self.script):
             await response.write(frame)
         if self.script.breaks_off is not None:
             await asyncio.to_thread(self.script.breaks_off.wait, GATE_DEADLINE_S)
@@ -141,7 +142,7 @@ class BedrockServer:
             return web.json_response(self._whole())
         response = web.StreamResponse(headers={"content-type": "application/vnd.amazon.eventstream"})
         await response.prepare(request)
-        for frame in event_frames(self.script):
+        for frame in self.script.raw or event_frames(self.script):
             await response.write(frame)
         if self.script.breaks_off is not None:
             await asyncio.to_thread(self.script.breaks_off.wait, GATE_DEADLINE_S)

@@ -1,0 +1,67 @@
+"""Whatever is posted: an answer or an error in OpenAI's shape, never 500, nothing upstream for what was refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.services.gateway.fuzz.bodies import CHAT, EMBED, bent, broken
+from tests.services.gateway.fuzz.wire import Answer, Wire, require_events, require_openais_shape
+
+many = settings(max_examples=800, deadline=None, suppress_health_check=list(HealthCheck))
+
+REFUSALS = (400, 403, 404, 413, 429)
+
+
+def judge(wire: Wire, path: str, body: bytes) -> None:
+    answer = wire.post(path, body)
+    script, world = wire.site.script, wire.site.world
+    if answer.status != 200:
+        assert answer.status in REFUSALS, (body, answer)
+        require_openais_shape(answer)
+        assert script.bodies == []
+        assert script.embedded == []
+        assert world.audit.kinds[-1] in ("refusal", "outcome")
+    else:
+        _require_complete(answer)
+        assert script.bodies or script.embedded
+    assert world.nothing_is_left_open()
+
+
+def _require_complete(answer: Answer) -> None:
+    if answer.content_type.startswith("text/event-stream"):
+        assert "error" not in require_events(answer)[-1]
+    else:
+        assert "error" not in answer.json
+
+
+@many
+@given(body=st.one_of(bent(CHAT), broken(CHAT)))
+def test_no_chat_body_breaks_the_gateway(wire: Wire, body: bytes) -> None:
+    judge(wire, "/v1/chat/completions", body)
+
+
+@many
+@given(body=st.one_of(bent(EMBED), broken(EMBED)))
+def test_no_embedding_body_breaks_the_gateway(wire: Wire, body: bytes) -> None:
+    judge(wire, "/v1/embeddings", body)
+
+
+@many
+@given(body=st.binary(max_size=200))
+def test_no_bytes_at_all_break_the_gateway(wire: Wire, body: bytes) -> None:
+    judge(wire, "/v1/chat/completions", body)
+
+
+@pytest.mark.parametrize("body", CHAT, ids=["least", "tools", "streamed", "schema"])
+def test_what_the_fuzzer_bends_is_good_before(wire: Wire, body: dict[str, Any]) -> None:
+    assert wire.post("/v1/chat/completions", json.dumps(body).encode()).status == 200
+
+
+@pytest.mark.parametrize("body", EMBED, ids=["least", "all"])
+def test_what_the_fuzzer_bends_of_embeddings_is_good_before(wire: Wire, body: dict[str, Any]) -> None:
+    assert wire.post("/v1/embeddings", json.dumps(body).encode()).status == 200
