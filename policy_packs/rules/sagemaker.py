@@ -139,7 +139,7 @@ IMAGE_BY_DIGEST = Rule(
 def _private_registry(model: Resource) -> Iterator[Outcome]:
     containers = [*model.at("primaryContainer").items(), *model.at("containers").items()]
     for container in containers:
-        image, mode = container.at("image"), container.at("imageConfig.repositoryAccessMode", absent="Platform")
+        image, mode = container.at("image"), container.at("imageConfig.repositoryAccessMode")
         without_image = negate(image.is_given())
         truth = any_of(without_image, mode.equals("Vpc"), _is_allowed_image(model, image))
         yield from demand(truth, "comes neither from an allowed registry nor through our VPC", image)
@@ -262,7 +262,7 @@ VOLUME_KEY = Rule(
 
 def _capture_encrypted(configuration: Resource) -> Iterator[Outcome]:
     capture = configuration.at("dataCaptureConfig")
-    is_on = all_of(capture.is_given(), capture.at("enableCapture").equals(True))
+    is_on = capture.at("enableCapture").equals(True)
     if is_on is Truth.NO:
         yield NotApplicable("nothing is captured")
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from itertools import chain
 from typing import Any, TypeAlias
@@ -40,14 +40,38 @@ REFUSE_BEFORE_ALL_IS_KNOWN = frozenset(
     }
 )
 # These follow several references in a row, and take one that leads to nobody yet for one that leads elsewhere.
-REFUSE_BEFORE_REFERENCES_ARE_KNOWN = REFUSE_BEFORE_ALL_IS_KNOWN | {
-    "bedrock-data-source-require-single-writer",
-    "bedrock-invoke-require-gateway-role",
-    "bedrock-invoke-require-own-network",
-    "dns-firewall-require-block-and-fail-closed",
-    "ec2-accelerator-disallow-public-subnet",
-    "waf-require-web-acl-before-public-endpoints",
-}
+REFUSE_BEFORE_REFERENCES_ARE_KNOWN = frozenset(
+    {
+        "apigateway-stage-require-execution-logs",
+        "bedrock-data-source-require-single-writer",
+        "bedrock-invoke-require-gateway-role",
+        "bedrock-invoke-require-own-network",
+        "dns-firewall-require-block-and-fail-closed",
+        "ec2-accelerator-disallow-public-subnet",
+        "ec2-security-group-https-require-inspected-way-out",
+        "llm-endpoint-require-rate-limit",
+        "vpc-disallow-internet-beside-models",
+        "waf-require-web-acl-before-public-endpoints",
+    }
+)
+PASS_BEFORE_REFERENCES_ARE_KNOWN = frozenset(
+    {
+        "bedrock-caller-disallow-logs",
+        "bedrock-data-source-require-single-writer",
+        "bedrock-data-source-require-versioned-bucket",
+        "bedrock-log-bucket-require-access-log",
+        "bedrock-log-require-end",
+        "dns-firewall-require-block-and-fail-closed",
+        "ec2-accelerator-disallow-public-subnet",
+        "eks-node-role-disallow-model-access",
+        "kms-key-require-single-tenant",
+        "llm-accelerated-instances-require-cap",
+        "llm-endpoint-require-rate-limit",
+        "sagemaker-notebook-require-narrow-role",
+        "vpc-disallow-internet-beside-models",
+        "vpc-require-closed-default-security-group",
+    }
+)
 PASS_BEFORE_ALL_IS_KNOWN = frozenset(
     {
         "bedrock-caller-disallow-logs",
@@ -107,20 +131,25 @@ def _of_the_unknown(rule: AnyRule) -> Iterator[str]:
 
 def refused_too_early(rule: AnyRule) -> Iterator[str]:
     """Obeying examples and neighbours in which something unknown, that may turn out to be right, is a violation."""
-    values = () if rule.name in REFUSE_BEFORE_ALL_IS_KNOWN else (inner_unknown_variants,)
-    references = () if rule.name in REFUSE_BEFORE_REFERENCES_ARE_KNOWN else (unknown_reference_variants,)
+    vary = _varied(rule, REFUSE_BEFORE_ALL_IS_KNOWN, REFUSE_BEFORE_REFERENCES_ARE_KNOWN)
     for name, one in (*rule.obeys.items(), *rule.neighbours.items()):
-        variants = chain.from_iterable(vary(one) for vary in (*values, *references))
-        if any(judge(rule, variant).violations for variant in variants):
+        if any(judge(rule, variant).violations for variant in vary(one)):
             yield name
+
+
+def _varied(rule: AnyRule, not_values: Set[str], not_references: Set[str]) -> Callable[[Example], Iterator[Example]]:
+    """The variants of an example with a value or a reference unknown, but for rules that are not asked about them."""
+    values = () if rule.name in not_values else (inner_unknown_variants,)
+    references = () if rule.name in not_references else (unknown_reference_variants,)
+    return lambda example: chain.from_iterable(vary(example) for vary in (*values, *references))
 
 
 def passed_too_early(rule: AnyRule) -> Iterator[str]:
     """Breaking examples in which something unknown, that may turn out to break the rule, is compliant."""
-    if rule.name not in PASS_BEFORE_ALL_IS_KNOWN:
-        for name, one in rule.breaks.items():
-            if any(judge(rule, variant).is_compliant for variant in inner_unknown_variants(one)):
-                yield name
+    vary = _varied(rule, PASS_BEFORE_ALL_IS_KNOWN, PASS_BEFORE_REFERENCES_ARE_KNOWN)
+    for name, one in rule.breaks.items():
+        if any(judge(rule, variant).is_compliant for variant in vary(one)):
+            yield name
 
 
 def is_refused(rule: AnyRule, example: Example) -> bool:
