@@ -15,7 +15,7 @@ import msgspec
 
 from services.gateway.ports import Detector
 
-FIELDS = ("request_id", "stage", "error", "workload", "digest", "reason")
+FIELDS = ("request_id", "stage", "error", "workload", "digest", "reason", "issuer")
 SENTENCE_CHARS_MAX = 300
 OWN = "services.gateway"
 
