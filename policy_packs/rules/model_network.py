@@ -485,6 +485,7 @@ DNS_FIREWALL = StackRule(
             _firewall(),
             Resource.example(DOMAIN_LIST, {"domains": []}, "every-name"),
         ),
+        "a list that nobody sees here": (*_GUARDED, _ASSOCIATION, _firewall()),
         "a list of some names": (
             *_GUARDED,
             _ASSOCIATION,
@@ -496,6 +497,10 @@ DNS_FIREWALL = StackRule(
     neighbours={
         "no model": (_NETWORK,),
         "an endpoint to something else": (_NETWORK, _endpoint(serviceName="com.amazonaws.eu-west-1.s3")),
+        "a DNS firewall that opens beside an endpoint to something else": (
+            *(_NETWORK, _GROUP, _ASSOCIATION, _firewall(), _EVERY_NAME, _failing("ENABLED")),
+            _endpoint(serviceName="com.amazonaws.eu-west-1.s3"),
+        ),
         "a DNS firewall that opens in a VPC without models": (
             *(*_GUARDED, _ASSOCIATION, _firewall(), _EVERY_NAME),
             Resource.example(FIREWALL_CONFIG, {"resourceId": "vpc-9", "firewallFailOpen": "ENABLED"}, "config"),
