@@ -13,7 +13,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import asyncpg
 
@@ -44,11 +44,20 @@ class Login:
     tls: ssl.SSLContext | None
 
 
+class Driver(Protocol):
+    """What makes connections: asyncpg. Its options are its own affair."""
+
+    def connect(self, *arguments: Any, **options: Any) -> Awaitable[Connection]: ...
+
+    def create_pool(self, *arguments: Any, **options: Any) -> Awaitable[asyncpg.Pool]: ...
+
+
 class Database:
     """A pool, opened on first use, so that a gateway can start before its database does."""
 
-    def __init__(self, login: Login, *, connections_max: int = POOL_CONNECTIONS_MAX) -> None:
+    def __init__(self, login: Login, *, connections_max: int = POOL_CONNECTIONS_MAX, driver: Driver = asyncpg) -> None:
         self._login = login
+        self._driver = driver
         self._connections_max = connections_max
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
@@ -87,7 +96,7 @@ class Database:
         """A connection outside the pool, for one who needs a session; the caller closes it."""
         try:
             async with asyncio.timeout(CONNECT_DEADLINE_S):
-                connection: Connection = await asyncpg.connect(**self._options(statement_timeout_ms))
+                connection: Connection = await self._driver.connect(**self._options(statement_timeout_ms))
                 return connection
         except DRIVER_ERRORS as error:
             raise unavailable(error) from error
@@ -108,7 +117,7 @@ class Database:
     async def _opened(self) -> asyncpg.Pool:
         async with self._opening:
             if self._pool is None:
-                self._pool = await asyncpg.create_pool(
+                self._pool = await self._driver.create_pool(
                     min_size=0, max_size=self._connections_max, **self._options(STATEMENT_TIMEOUT_MS)
                 )
             return self._pool
