@@ -11,7 +11,7 @@ from typing import Final
 from policy_packs.policy_document import IDENTITY_POLICY_TYPES, Document, identity_documents
 from policy_packs.resource import Resource, Stack
 from policy_packs.rule import Controls, NotApplicable, Outcome, Severity, StackRule, forbid
-from policy_packs.tristate import Truth, all_of, any_of, negate
+from policy_packs.tristate import Truth, all_of, any_of
 from policy_packs.view import View
 
 _ROLE_POLICY: Final = "aws:iam/rolePolicy:RolePolicy"
@@ -23,25 +23,24 @@ _DATA: Final = (
 )
 # Properties that name data without an ARN.
 _NAMES_OF_DATA: Final = ("snapshotIdentifier", "replicateSourceDb", "sourceDbInstanceIdentifier", "restoreSourceName")
-_OWN_NAMES: Final = ("arn", "id", "urn")
+_OWN_NAMES: Final = ("arn", "id")
 
 
 def _production_data_left_alone(stack: Stack) -> Iterator[Outcome]:
-    outside = any_of(*(_is_outside(one) for one in stack.resources))
-    if outside is Truth.NO:
+    if not any(_is_outside(one) for one in stack.resources):
         yield NotApplicable("no resource says that it stands outside production")
         return
     for one in stack.resources:
         found = any_of(*_references(one))
-        yield from forbid(all_of(outside, found), "points at data of production", View(None, one.name), one.urn)
+        yield from forbid(found, "points at data of production", View(None, one.name), one.urn)
 
 
-def _is_outside(resource: Resource) -> Truth:
+def _is_outside(resource: Resource) -> bool:
     """Whether the resource's tags name an environment that is not production."""
     key = str(resource.settings["environment_tag"])
     environments = [resource.at(tags).at(key) for tags in ("tags", "tagsAll")]
     production = _listed(resource, "production_names")
-    return any_of(*(all_of(one.is_given(), negate(one.equals(*production))) for one in environments if one.text))
+    return any(one.text and one.text not in production for one in environments)
 
 
 def _listed(resource: Resource, setting: str) -> tuple[str, ...]:

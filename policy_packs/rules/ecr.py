@@ -101,6 +101,18 @@ SCAN_ON_PUSH = StackRule(
     obeys={
         "scanned": (_repository(imageScanningConfiguration={"scanOnPush": True}),),
         "scanned by the registry": (_repository(), _registry("SCAN_ON_PUSH", "models/*", "*")),
+        "scanned by the last of the registry's rules": (
+            _repository(),
+            Resource.example(
+                REGISTRY_SCANS,
+                {
+                    "rules": [
+                        {"scanFrequency": "CONTINUOUS_SCAN", "repositoryFilters": [{"filter": "gateway"}]},
+                        {"scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": [{"filter": "*"}]},
+                    ]
+                },
+            ),
+        ),
         "scanned again and again": (_repository(), _registry("CONTINUOUS_SCAN", "*")),
     },
     breaks={
