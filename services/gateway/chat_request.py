@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from services.gateway.exchange import Endpoint, Message, Parameters, Submission, Tool, ToolCall
+from services.gateway.exchange import Endpoint, Image, Message, Parameters, Submission, Tool, ToolCall
+from services.gateway.images import image, refuse_too_many
 from services.gateway.request_body import (
     Arrival,
     Identifier,
@@ -37,6 +38,15 @@ class TextPart(Strict, frozen=True, tag_field="type", tag="text"):
     text: str
 
 
+class ImageUrl(Strict, frozen=True):
+    url: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^data:image/(png|jpeg|gif|webp);base64,"})]
+    detail: Literal["auto"] | None = None
+
+
+class ImagePart(Strict, frozen=True, tag_field="type", tag="image_url"):
+    image_url: ImageUrl
+
+
 class CalledFunction(Strict, frozen=True):
     name: Identifier
     arguments: str
@@ -51,7 +61,7 @@ class ChatCall(Strict, frozen=True):
 
 class ChatMessage(Strict, frozen=True):
     role: Annotated[str, msgspec.Meta(extra_json_schema={"enum": ["user", "assistant", "tool"]})]
-    content: str | list[TextPart] | None = None
+    content: str | list[TextPart | ImagePart] | None = None
     tool_calls: list[ChatCall] | None = None
     tool_call_id: Identifier | None = None
     name: Never = None
@@ -190,6 +200,7 @@ def read_chat(arrival: Arrival, body: bytes) -> ChatRequest:
 
 def _messages(read: Sequence[ChatMessage]) -> tuple[Message, ...]:
     messages = tuple(_message(f"messages[{index}]", message) for index, message in enumerate(read))
+    refuse_too_many("messages", sum(len(message.images) for message in messages))
     if messages[-1].role == "assistant":
         refuse("messages", "invalid_value", "The last message must be of role user or tool.")
     return messages
@@ -201,7 +212,7 @@ def _message(place: str, read: ChatMessage) -> Message:
         refuse(f"{place}.name", "unsupported_parameter", "Message names are not supported.")
     _check_tool_fields(place, read)
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in read.tool_calls or ())
-    return Message(read.role, _text(place, read), calls, read.tool_call_id)
+    return Message(read.role, _text(place, read), calls, read.tool_call_id, _images(place, read))
 
 
 def refuse_role(place: str, role: str, allowed: tuple[str, ...]) -> None:
@@ -230,7 +241,19 @@ def _text(place: str, read: ChatMessage) -> str:
         if read.role == "assistant" and read.tool_calls:
             return ""
         refuse(f"{place}.content", "missing_required_parameter", f"Missing required parameter: '{place}.content'.")
-    return "\n".join(part.text for part in read.content)
+    if not read.content:
+        refuse(f"{place}.content", "invalid_value", "content must not be an empty list.")
+    return "\n".join(part.text for part in read.content if isinstance(part, TextPart))
+
+
+def _images(place: str, read: ChatMessage) -> tuple[Image, ...]:
+    if read.content is None or isinstance(read.content, str):
+        return ()
+    places = ((f"{place}.content[{index}]", part) for index, part in enumerate(read.content))
+    found = [(where, part) for where, part in places if isinstance(part, ImagePart)]
+    if found and read.role != "user":
+        refuse(f"{found[0][0]}.type", "unsupported_value", "Only messages of role user carry images.")
+    return tuple(image(f"{where}.image_url.url", part.image_url.url) for where, part in found)
 
 
 # --- tools and parameters -----------------------------------------------------------------------------------

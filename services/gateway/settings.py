@@ -82,6 +82,7 @@ class _Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     usd_per_million_cache_write_tokens: str | None = None
     guardrail_id: str = ""
     guardrail_version: str = ""
+    takes_images: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +364,7 @@ def _offer(name: str, raw: _Offer) -> ModelOffer:
         usd_per_million_cache_write_tokens=_cache_price(where, "write", raw.usd_per_million_cache_write_tokens),
         guardrail_id=raw.guardrail_id,
         guardrail_version=raw.guardrail_version,
+        takes_images=raw.takes_images,
     )
 
 

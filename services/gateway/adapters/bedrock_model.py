@@ -131,6 +131,8 @@ def _content(message: Message) -> Iterable[dict[str, Any]]:
         result = {"toolUseId": message.tool_call_id, "content": [{"text": message.text or "(empty)"}]}
         yield {"toolResult": result}
         return
+    for image in message.images:
+        yield {"image": {"format": image.format, "source": {"bytes": image.base64}}}
     if message.text.strip():
         yield {"text": message.text}
     for call in message.tool_calls:

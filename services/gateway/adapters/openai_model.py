@@ -76,7 +76,7 @@ def request_body(grounded: Grounded, *, stream: bool) -> bytes:
 
 
 def _message(message: Message) -> dict[str, Any]:
-    turn: dict[str, Any] = {"role": message.role, "content": message.text}
+    turn: dict[str, Any] = {"role": message.role, "content": _content(message) if message.images else message.text}
     if message.tool_calls:
         turn["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
@@ -85,6 +85,12 @@ def _message(message: Message) -> dict[str, Any]:
     if message.tool_call_id is not None:
         turn["tool_call_id"] = message.tool_call_id
     return turn
+
+
+def _content(message: Message) -> list[dict[str, object]]:
+    urls = [f"data:{image.media_type};base64,{image.base64}" for image in message.images]
+    parts: list[dict[str, object]] = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return [*parts, {"type": "text", "text": message.text}] if message.text else parts
 
 
 def _tool(tool: Tool) -> dict[str, object]:

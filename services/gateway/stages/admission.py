@@ -21,7 +21,7 @@ from services.gateway.exchange import (
 from services.gateway.ports import Ports
 from services.gateway.stages.worst_case import added_tokens_max, caller_tokens_max, output_tokens_max, price_max
 
-_KINDS = {Endpoint.CHAT_COMPLETIONS: "chat", Endpoint.EMBEDDINGS: "embedding"}
+_KINDS = {Endpoint.CHAT_COMPLETIONS: "chat", Endpoint.RESPONSES: "chat", Endpoint.EMBEDDINGS: "embedding"}
 
 
 async def admit(submission: Submission, ports: Ports) -> Admitted:
@@ -30,6 +30,7 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
     registration, role = place(caller, ports)
     model = _model(submission, role, ports)
     ports.authorization.authorize(caller, registration, role, submission.endpoint, model)
+    _require_images_allowed(submission, role, model)
     input_tokens = _caller_tokens_max(submission, role)
     output_tokens = output_tokens_max(submission, role)
     lease = await ports.limits.acquire(
@@ -112,6 +113,31 @@ def _permitted(caller: Caller, registration: Registration, role: Role, model: Mo
             return False
         raise
     return True
+
+
+def _require_images_allowed(submission: Submission, role: Role, model: ModelOffer) -> None:
+    """No text control sees what an image shows: the registration and the catalogue must both say yes."""
+    if not any(message.images for message in submission.messages):
+        return
+    if not role.images:
+        raise Denied(
+            "admission",
+            f"role '{role.name}' is not registered for images",
+            status=403,
+            code="images_not_allowed",
+            type="permission_error",
+            param="messages",
+            public="Your role is not registered for images.",
+        )
+    if not model.takes_images:
+        raise Denied(
+            "admission",
+            f"model '{model.id}' takes no images",
+            status=400,
+            code="unsupported_value",
+            param="messages",
+            public="This model takes no images.",
+        )
 
 
 def _caller_tokens_max(submission: Submission, role: Role) -> int:

@@ -61,6 +61,7 @@ async def record_intent(governed: Governed, audit: AuditLog) -> Intended:
     body["prompt_redactions"] = _counts(governed.redactions)
     body["stream"] = submission.stream
     body["tools"] = tuple(tool.name for tool in governed.tools)
+    body["images"] = sum(len(message.images) for message in governed.messages)
     body["output_tokens_max"] = governed.admitted.lease.output_tokens
     body["reserved_usd"] = str(governed.admitted.reservation.usd)
     body["client_request_id"] = submission.client_request_id

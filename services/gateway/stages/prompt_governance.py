@@ -3,20 +3,20 @@
 In this order: (1) tools are held against the role's allow-list (2) credentials are cut out for good
 (3) personal data gives way to placeholders (4) what remains is screened for prompt injection. Text in
 which nothing is found goes on byte for byte. A detector that fails blocks the request: unscreened text
-never counts as clean.
+never counts as clean. Images go on as they are, for roles that may: nothing here sees what they show.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from hashlib import sha256
 
 import msgspec
 
 from services.gateway.exchange import (
     Admitted,
     Denied,
-    Endpoint,
     Governed,
     Message,
     Parameters,
@@ -33,7 +33,7 @@ REDACTED_CREDENTIAL = "[redacted credential]"
 
 def govern(admitted: Admitted, detectors: Detectors, prompt_hash: PromptHash) -> Governed:
     """The governed prompt; Denied 400 when it may not be sent at all."""
-    keep_values = admitted.submission.endpoint is Endpoint.CHAT_COMPLETIONS
+    keep_values = admitted.submission.endpoint.generates
     desk = _Desk(detectors, Vault(_written(admitted.submission)), keep_values=keep_values)
     _check_tool_names(admitted)
     tools = tuple(desk.tool(tool, admitted.role.tools[tool.name]) for tool in admitted.submission.tools)
@@ -63,7 +63,7 @@ class _Desk:
     def message(self, message: Message) -> Message:
         text = self.text(message.text) if message.text else ""
         if not message.tool_calls and message.tool_call_id is None:
-            return message if text == message.text else Message(message.role, text)
+            return message if text == message.text else Message(message.role, text, images=message.images)
         calls = tuple(self._call(call) for call in message.tool_calls)
         answered = None if message.tool_call_id is None else self._call_id(message.tool_call_id)
         return Message(message.role, text, calls, answered)
@@ -175,12 +175,16 @@ def _check_parameters(parameters: Parameters, desk: _Desk) -> None:
 def _canonical(messages: Iterable[Message], tools: Iterable[Tool], vault: Vault) -> bytes:
     """The masked prompt without the request's random key: the same prompt has the same hash tomorrow."""
     turns = [
-        [message.role, message.text, [[call.name, call.arguments] for call in message.tool_calls]]
+        [message.role, message.text, [[call.name, call.arguments] for call in message.tool_calls], *_digests(message)]
         for message in messages
     ]
     named = [[tool.name, tool.description] for tool in tools]
     canonical = msgspec.json.encode([turns, named])
     return vault.without_key(canonical.decode()).encode() if vault.values else canonical
+
+
+def _digests(message: Message) -> list[str]:
+    return [sha256(image.base64.encode()).hexdigest() for image in message.images]
 
 
 def _question(messages: tuple[Message, ...], vault: Vault) -> str:

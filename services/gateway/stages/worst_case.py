@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from services.gateway.exchange import Endpoint, Grounded, ModelOffer, Role, Submission, Usage
+from services.gateway.exchange import Grounded, ModelOffer, Role, Submission, Usage
 
 FRAME_BYTES_MAX = 2_048  # what fencing and placeholders may add
 CONTEXT_BYTES_MAX = 16_384  # passages
 MESSAGE_BYTES = 16  # a turn's markers in a chat template
+# What one image can become: the most that Qwen-VL makes of one by default; Claude, Nova and GPT make fewer.
+IMAGE_TOKENS_MAX = 16_384
 
 _MILLION = Decimal(1_000_000)
 
@@ -46,7 +48,7 @@ def caller_tokens_max(submission: Submission) -> int:
     """What the caller's own text can become."""
     total = len(submission.messages) * MESSAGE_BYTES
     for message in submission.messages:
-        total += size_bytes(message.text)
+        total += size_bytes(message.text) + IMAGE_TOKENS_MAX * len(message.images)
         for call in message.tool_calls:
             total += size_bytes(call.name) + size_bytes(call.arguments)
     for tool in submission.tools:
@@ -56,7 +58,7 @@ def caller_tokens_max(submission: Submission) -> int:
 
 def output_tokens_max(submission: Submission, role: Role) -> int:
     """What may come back: the caller's wish, never more than the role's limit."""
-    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
+    if not submission.endpoint.generates:
         return 0
     most = role.limits.output_tokens_max
     return min(submission.parameters.output_tokens_max or most, most)
@@ -64,7 +66,7 @@ def output_tokens_max(submission: Submission, role: Role) -> int:
 
 def added_tokens_max(submission: Submission, role: Role) -> int:
     """What the gateway adds: template, passages, the registered schemas of tools."""
-    if submission.endpoint is not Endpoint.CHAT_COMPLETIONS:
+    if not submission.endpoint.generates:
         return 0
     schemas = sum(size_bytes(role.tools.get(tool.name, "")) for tool in submission.tools)
     context = CONTEXT_BYTES_MAX if role.collections else 0
@@ -73,7 +75,10 @@ def added_tokens_max(submission: Submission, role: Role) -> int:
 
 def prompt_tokens_max(grounded: Grounded) -> int:
     """The whole prompt as it was sent: what is charged when a backend does not count."""
-    messages = sum(MESSAGE_BYTES + size_bytes(message.text) for message in grounded.governed.messages)
+    messages = sum(
+        MESSAGE_BYTES + size_bytes(message.text) + IMAGE_TOKENS_MAX * len(message.images)
+        for message in grounded.governed.messages
+    )
     calls = sum(size_bytes(call.arguments) for message in grounded.governed.messages for call in message.tool_calls)
     tools = sum(size_bytes(tool.description) + size_bytes(tool.parameters) for tool in grounded.governed.tools)
     return size_bytes(grounded.system) + messages + calls + tools

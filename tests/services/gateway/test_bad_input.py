@@ -82,7 +82,7 @@ BAD: dict[str, tuple[bytes, int, str, str | None]] = {
     "a developer message": (said(role="developer", content="x"), 400, "unsupported_value", "messages[0].role"),
     "a role nobody knows": (said(role="root", content="x"), 400, "invalid_value", "messages[0].role"),
     "a message without content": (said(role="user"), 400, "missing_required_parameter", "messages[0].content"),
-    "an image": (said(role="user", content=[{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}]), 400, "invalid_value", "messages[0].content[0].type"),  # noqa: E501 - one case a line
+    "an image": (said(role="user", content=[{"type": "image_url", "image_url": {"url": "http://127.0.0.1/"}}]), 400, "unsupported_value", "messages[0].content[0].image_url.url"),  # noqa: E501 - one case a line
     "a tool result without its call": (said(role="tool", content="x"), 400, "invalid_value", "messages[0].tool_call_id"),  # noqa: E501 - one case a line
     "tool calls of a user": (said(role="user", content="x", tool_calls=[{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]), 400, "invalid_value", "messages[0].tool_calls"),  # noqa: E501 - one case a line
     "the assistant last": (chat(messages=[{"role": "assistant", "content": "x"}]), 400, "invalid_value", "messages"),
