@@ -32,6 +32,7 @@ from services.gateway.adapters.registrations import S3Registrations, Source
 from services.gateway.adapters.sagemaker_model import SageMakerModel
 from services.gateway.adapters.tls import aws_session
 from services.gateway.adapters.upstream import Upstream
+from services.gateway.cloudwatch_figures import CloudWatchFigures
 from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.detectors.personal_data import PersonalDataDetector
 from services.gateway.detectors.prompt_injection import PromptInjectionDetector
@@ -86,7 +87,9 @@ class Gateway:
             backends=_backends(settings, self._upstream, aws),
             audit=self._audit,
         )
+        self._metrics.watch("gateway_breakers_open", "Parts left alone", lambda: float(self._limits.left_alone))
         self.readiness = Readiness(self._checks())
+        self._told = CloudWatchFigures(settings.environment, self._metrics, self.readiness, _say)
         self.application: ASGIApp = application(self.ports, {}, self._metrics, self._lifespan)
         page = OperatorPage(settings.environment, self.readiness, self._figures.today, self._chains)
         pages = [("/", page.page), ("/style.css", page.style)]
@@ -132,6 +135,8 @@ class Gateway:
             parts.push_async_callback(self._ledger.close)
             parts.push_async_callback(self._registrations.close)
             parts.push_async_callback(drain)
+            telling = asyncio.create_task(self._told.run())
+            parts.callback(telling.cancel)
             self._ledger.start()
             await self._registrations.start()
             await asyncio.gather(self._limits.start(), self._audit.start(), self._prompt_hash.start())
@@ -145,6 +150,11 @@ def _telemetry(settings: Settings) -> Telemetry | None:
     from services.gateway import telemetry
 
     return telemetry.telemetry(settings.environment, settings.telemetry_endpoint)
+
+
+def _say(line: str) -> None:
+    """On Fargate standard output is the log group."""
+    print(line, flush=True)
 
 
 def _source(settings: Settings) -> Source:

@@ -17,6 +17,11 @@ class Breaker:
         self._closed_from = 0.0
 
     @property
+    def tripped(self) -> bool:
+        """So many failures in a row and no success since. Asking changes nothing."""
+        return self._failures >= self._failures_max
+
+    @property
     def is_open(self) -> bool:
         if self._failures < self._failures_max:
             return False

@@ -133,6 +133,11 @@ class ValkeyLimits:
         if failed:
             _logger.warning("%d places could not be renewed or freed", failed)
 
+    @property
+    def left_alone(self) -> bool:
+        """True while Valkey has been failing and is tried once a moment only."""
+        return self._breaker.tripped
+
     async def ready(self) -> None:
         """Returns when Valkey answers in time; Unavailable otherwise."""
         try:

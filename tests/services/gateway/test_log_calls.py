@@ -39,7 +39,7 @@ FIELD_VALUES = VALUES | {
     "workload",
 }
 # Commands print for who called them; the rest of the gateway has its log.
-PRINTING = {"command.py", "migrations.py", "service.py"}
+PRINTING = {"app.py", "command.py", "migrations.py", "service.py"}
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
