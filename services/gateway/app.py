@@ -28,6 +28,7 @@ from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.openai_model import OpenAIModel
 from services.gateway.adapters.operator_figures import operator_figures
 from services.gateway.adapters.prompt_hash import derive
+from services.gateway.adapters.registration_marks import DatabaseMarks
 from services.gateway.adapters.registrations import S3Registrations, Source
 from services.gateway.adapters.sagemaker_model import SageMakerModel
 from services.gateway.adapters.tls import aws_session
@@ -57,8 +58,8 @@ class Gateway:
         self.settings = settings
         self._upstream = Upstream(own_model_hosts(settings.models), settings.model_authority)
         self._identity = OidcIdentity(settings.issuers, self._upstream)
-        self._registrations = S3Registrations(aws, _source(settings))
         self._database = connect(settings)
+        self._registrations = S3Registrations(aws, _source(settings), DatabaseMarks(self._database))
         self._migrations = load(DIRECTORY)
         self._figures = operator_figures(settings)
         self._limits = ValkeyLimits(settings)

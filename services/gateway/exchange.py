@@ -217,6 +217,8 @@ class Registration:
     tenant_key_arns: Mapping[str, str] = field(default_factory=dict)  # where each tenant has a key of its own
     tenant_limits: SharedLimits | None = None  # of each tenant, on top of its callers' own
     workload_limits: SharedLimits | None = None  # of all tenants together
+    serial: int = 0  # rises with every change, where the workload's owner counts
+    not_after: datetime | None = None  # from then on it counts no more
 
     def key_for(self, tenant: str) -> str:
         """The key under which this tenant's data keys are made."""

@@ -77,8 +77,19 @@ def registration_document(workload: Workload, files: WorkloadFiles, deployed: De
                 "dead_letter_queue_url": deployed.dead_letter_queue_url,
             },
             "roles": {name: _role(workload.name, role, files) for name, role in workload.roles.items()},
+            **_later_fields(workload),
         }
     )
+
+
+def _later_fields(workload: Workload) -> dict[str, object]:
+    """What version 1 did not have at first: written only where it says something, so that older gateways read on."""
+    limits = workload.limits.model_dump(exclude_none=True)
+    return {
+        **({"limits": limits} if limits else {}),
+        **({"serial": workload.serial} if workload.serial else {}),
+        **({"not_after": workload.not_after.isoformat()} if workload.not_after is not None else {}),
+    }
 
 
 def _role(workload: str, role: Role, files: WorkloadFiles) -> dict[str, object]:
@@ -89,5 +100,5 @@ def _role(workload: str, role: Role, files: WorkloadFiles) -> dict[str, object]:
         "collections": list(role.collections),
         "tools": {tool: files.tools[tool] for tool in role.tools},
         "limits": role.limits.model_dump(),
-        "budget": role.budget.model_dump(),
+        "budget": role.budget.model_dump(exclude_none=True),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 
 from stacks.classification import (
     TREATMENTS,
@@ -21,9 +21,7 @@ from stacks.environment import EnvironmentName, ModelId, Region, RoleName
 from stacks.separation import foreign_environments, texts
 
 Tenant = Annotated[str, AfterValidator(text_like(r"[a-z][a-z0-9-]{0,30}", "a tenant's name of a-z, 0-9 and -"))]
-Usd = Annotated[
-    str, AfterValidator(text_like(r"\d{1,6}(\.\d{1,2})?", 'US dollars a day in quotes, such as "5" or "0.50"'))
-]
+Usd = Annotated[str, AfterValidator(text_like(r"\d{1,6}(\.\d{1,2})?", 'US dollars in quotes, such as "5" or "0.50"'))]
 WorkloadName = Annotated[
     str, AfterValidator(text_like(r"[a-z][a-z0-9-]{1,22}", "2 to 23 of a-z, 0-9 and -: bucket names hold no more"))
 ]
@@ -38,9 +36,31 @@ class Limits(Section):
     output_tokens_max: Annotated[int, Field(ge=1)]
 
 
+class SharedLimits(Section):
+    """What all callers of one tenant, or of the whole workload, may do together."""
+
+    requests_per_minute: Annotated[int, Field(ge=1)]
+    input_tokens_per_minute: Annotated[int, Field(ge=1)]
+    output_tokens_per_minute: Annotated[int, Field(ge=1)]
+    concurrent_requests_max: Annotated[int, Field(ge=1)]
+
+
+class WorkloadLimits(Section):
+    """On top of each caller's own."""
+
+    tenant: SharedLimits | None = None
+    workload: SharedLimits | None = None
+
+
 class Budget(Section):
+    """US dollars a day and a month (UTC). Left out: no such budget."""
+
     usd_per_day_user: Usd
     usd_per_day_workload: Usd
+    usd_per_day_tenant: Usd | None = None
+    usd_per_month_user: Usd | None = None
+    usd_per_month_tenant: Usd | None = None
+    usd_per_month_workload: Usd | None = None
 
 
 class Role(Section):
@@ -77,6 +97,11 @@ class Workload(Section):
     key_tier: KeyTier
     tenants: tuple[Tenant, ...]
     roles: dict[Name, Role]
+    limits: WorkloadLimits = WorkloadLimits()
+    serial: Annotated[int, Field(ge=0)] = 0
+    """Raised with every change: the gateway then refuses an older registration, although it was signed. 0: none."""
+    not_after: AwareDatetime | None = None
+    """When the registration ends unless it is renewed."""
 
     @classmethod
     def load(cls, values: Mapping[str, object]) -> Workload:

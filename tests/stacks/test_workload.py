@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from components.workload_registration import digest
+from services.gateway.adapters.registration_document import Document
 from stacks.configuration import ConfigurationError
 from stacks.workloads.registration import Deployed, WorkloadFiles, read_tool, registration_document
 from stacks.workloads.template import read_template
@@ -51,6 +54,49 @@ def test_a_wrong_wish_is_refused(what: str) -> None:
         Workload.load(changed(values, {field: value}))
 
     assert allowed in str(refusal.value)
+
+
+SHARED = {
+    "requests_per_minute": 5,
+    "input_tokens_per_minute": 6,
+    "output_tokens_per_minute": 7,
+    "concurrent_requests_max": 8,
+}
+
+
+def document_of(**wishes: Any) -> dict[str, Any]:
+    workload = Workload.load(changed(workload_values("prod"), wishes))
+    found: dict[str, Any] = json.loads(
+        registration_document(workload, WorkloadFiles.read(WORKLOAD, workload), DEPLOYED)
+    )
+    return found
+
+
+def test_what_came_later_is_written_only_where_it_says_something() -> None:
+    assert not {"limits", "serial", "not_after"} & set(document_of())
+    assert set(document_of()["roles"]["analyst"]["budget"]) == {"usd_per_day_user", "usd_per_day_workload"}
+
+
+def test_the_gateway_reads_every_limit_and_budget_that_a_workload_wishes() -> None:
+    budget = {
+        "usd_per_day_user": "1",
+        "usd_per_day_workload": "2",
+        "usd_per_day_tenant": "3",
+        "usd_per_month_user": "4",
+        "usd_per_month_tenant": "5",
+        "usd_per_month_workload": "6.50",
+    }
+    wishes = {
+        "limits": {"tenant": SHARED, "workload": SHARED},
+        "serial": 3,
+        "not_after": "2999-01-01T00:00:00Z",
+        "roles.analyst.budget": budget,
+    }
+    text = json.dumps(document_of(**wishes)).encode()
+    read = msgspec.json.decode(text, type=Document)
+    assert msgspec.to_builtins(read.limits) == {"tenant": SHARED, "workload": SHARED}
+    assert msgspec.to_builtins(read.roles["analyst"].budget) == budget
+    assert (read.serial, read.not_after) == (3, datetime(2999, 1, 1, tzinfo=UTC))
 
 
 def test_only_what_the_platform_offers_can_be_registered() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from typing import Annotated, Any
@@ -12,7 +13,16 @@ from typing import Annotated, Any
 import msgspec
 import re2
 
-from services.gateway.exchange import Boundary, DataClass, Registration, Role, RoleBudget, RoleLimits, Template
+from services.gateway.exchange import (
+    Boundary,
+    DataClass,
+    Registration,
+    Role,
+    RoleBudget,
+    RoleLimits,
+    SharedLimits,
+    Template,
+)
 from services.gateway.stages.json_schema import require_supported
 from services.gateway.stages.retrieval import variables_allowed
 
@@ -58,9 +68,25 @@ class _Limits(_Strict, frozen=True):
     output_tokens_max: _Count
 
 
+class _SharedLimits(_Strict, frozen=True):
+    requests_per_minute: _Count
+    input_tokens_per_minute: _Count
+    output_tokens_per_minute: _Count
+    concurrent_requests_max: _Count
+
+
+class _WorkloadLimits(_Strict, frozen=True):
+    tenant: _SharedLimits | None = None
+    workload: _SharedLimits | None = None
+
+
 class _Budget(_Strict, frozen=True):
     usd_per_day_user: str
     usd_per_day_workload: str
+    usd_per_day_tenant: str | None = None
+    usd_per_month_user: str | None = None
+    usd_per_month_tenant: str | None = None
+    usd_per_month_workload: str | None = None
 
 
 class _Role(_Strict, frozen=True):
@@ -70,10 +96,11 @@ class _Role(_Strict, frozen=True):
     tools: dict[_Name, dict[str, Any]]
     limits: _Limits
     budget: _Budget
+    images: bool = False
 
 
 class Document(_Strict, frozen=True):
-    """Version 1."""
+    """Version 1. What has a default came later; documents without it stay good."""
 
     version: int
     workload: _Name
@@ -86,6 +113,9 @@ class Document(_Strict, frozen=True):
     documents: _Documents
     roles: dict[_Name, _Role]
     tenant_key_arns: dict[_Name, str] = {}
+    limits: _WorkloadLimits = _WorkloadLimits()
+    serial: Annotated[int, msgspec.Meta(ge=0, le=2**53)] = 0
+    not_after: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
 
 
 class _TemplateFile(_Strict, frozen=True):
@@ -114,6 +144,10 @@ def read(text: bytes, workload: str, environment: str, template: Callable[[str],
         document_queue_url=document.documents.queue_url,
         dead_letter_queue_url=document.documents.dead_letter_queue_url,
         tenant_key_arns=document.tenant_key_arns,
+        tenant_limits=_shared(document.limits.tenant),
+        workload_limits=_shared(document.limits.workload),
+        serial=document.serial,
+        not_after=document.not_after,
     )
 
 
@@ -142,6 +176,8 @@ def _require_law(document: Document, workload: str, environment: str) -> None:
             f"boundary must be {loosest.value} or stricter for data class {document.data_class.value} "
             f"(got {document.boundary.value})"
         )
+    if document.not_after is not None and document.not_after <= datetime.now(UTC):
+        raise RegistrationError(f"not_after must lie ahead (got {document.not_after.isoformat()})")
     if not document.tenants or not document.roles:
         raise RegistrationError("tenants and roles must not be empty")
     _require_tenant_keys(document)
@@ -177,11 +213,18 @@ def _role(document: Document, name: str, role: _Role, template: Callable[[str], 
         collections=tuple(role.collections),
         tools={tool: msgspec.json.encode(schema).decode() for tool, schema in role.tools.items()},
         limits=limits,
-        budget=RoleBudget(
-            _usd(f"roles.{name}.budget.usd_per_day_user", role.budget.usd_per_day_user),
-            _usd(f"roles.{name}.budget.usd_per_day_workload", role.budget.usd_per_day_workload),
-        ),
+        budget=_budget(f"roles.{name}.budget", role.budget),
+        images=role.images,
     )
+
+
+def _shared(limits: _SharedLimits | None) -> SharedLimits | None:
+    return None if limits is None else SharedLimits(**msgspec.structs.asdict(limits))
+
+
+def _budget(place: str, budget: _Budget) -> RoleBudget:
+    written = msgspec.structs.asdict(budget)
+    return RoleBudget(**{name: _usd(f"{place}.{name}", usd) for name, usd in written.items() if usd is not None})
 
 
 def _template(workload: str, place: str, reference: _TemplateReference, fetch: Callable[[str], bytes]) -> Template:

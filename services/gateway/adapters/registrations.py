@@ -3,7 +3,8 @@
 A registration's signature is a KMS ciphertext of its digest under the platform's registration key, with
 an encryption context that names purpose, workload and environment: who may encrypt under which context
 is the key policy's decision, and only the gateway may decrypt. Polling needs no event source and heals by
-itself; a document that does not hold is refused and alarmed once, and changes nothing.
+itself; a document that does not hold, has expired or is older than the last one accepted is refused and alarmed
+once, and changes nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import boto3
@@ -26,6 +28,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from services.gateway.adapters.registration_document import RegistrationError, digest, read
+from services.gateway.adapters.registration_marks import Marks
 from services.gateway.exchange import Caller, Denied, Registration, Unavailable
 
 if TYPE_CHECKING:
@@ -60,8 +63,9 @@ class Source:
 class S3Registrations:
     """Implements Registrations. `refused` counts the alarms since the start."""
 
-    def __init__(self, session: boto3.Session, source: Source) -> None:
+    def __init__(self, session: boto3.Session, source: Source, marks: Marks) -> None:
         self._source = source
+        self._marks = marks
         self._s3: S3Client = session.client("s3", config=_CONFIG)
         self._kms: KMSClient = session.client("kms", config=_CONFIG)
         self._loaded: dict[str, tuple[str, Registration]] = {}  # workload → ETag, registration
@@ -79,6 +83,8 @@ class S3Registrations:
             raise _not_registered()
         if any(caller.claims.get(name) != value for name, value in registration.claims.items()):
             raise _not_registered()
+        if registration.not_after is not None and registration.not_after <= datetime.now(UTC):
+            raise _not_registered("the registration has expired")
         return registration
 
     def all(self) -> tuple[Registration, ...]:
@@ -107,7 +113,14 @@ class S3Registrations:
 
     async def refresh(self) -> None:
         """One look at the bucket. Raises what AWS raised; everything loaded before stays."""
-        await asyncio.to_thread(self._refresh)
+        began_at = time.monotonic()
+        listed, changed = await asyncio.to_thread(self._read_changes)
+        for workload, registration in changed.items():
+            await self._accept(workload, listed[workload], registration)
+        for workload in set(self._loaded) - set(listed):
+            del self._loaded[workload]  # withdrawn
+        self._by_workload = {workload: registration for workload, (_, registration) in self._loaded.items()}
+        self._looked_at = began_at
 
     async def _poll_forever(self) -> None:
         while True:
@@ -117,17 +130,28 @@ class S3Registrations:
                 log.warning("registrations cannot be read", extra={"error": type(error).__name__})
             await asyncio.sleep(POLL_S)
 
-    def _refresh(self) -> None:
-        began_at = time.monotonic()
+    def _read_changes(self) -> tuple[dict[str, str], dict[str, Registration]]:
+        """The ETag of every registration that is there, and those among them that are new and hold."""
         listed = dict(self._listed())
+        changed: dict[str, Registration] = {}
         for workload, tag in listed.items():
             known = self._loaded.get(workload)
-            if known is None or known[0] != tag:
-                self._load(workload, tag)
-        for workload in set(self._loaded) - set(listed):
-            del self._loaded[workload]  # withdrawn
-        self._by_workload = {workload: registration for workload, (_, registration) in self._loaded.items()}
-        self._looked_at = began_at
+            registration = None if known is not None and known[0] == tag else self._read(workload, tag)
+            if registration is not None:
+                changed[workload] = registration
+        return listed, changed
+
+    async def _accept(self, workload: str, tag: str, registration: Registration) -> None:
+        try:
+            await self._marks.advance(registration)
+        except RegistrationError as error:
+            self._alarm(workload, tag, str(error))
+        except Unavailable as failure:  # tried again with the next look
+            log.warning("registration cannot be compared with the last one", extra={"reason": failure.reason})
+        else:
+            self._loaded[workload] = (tag, registration)
+            self._alarmed.pop(workload, None)
+            log.info("registration loaded", extra={"workload": workload, "digest": registration.digest})
 
     def _listed(self) -> Iterator[tuple[str, str]]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._source.bucket, Prefix=PREFIX)
@@ -137,18 +161,15 @@ class S3Registrations:
                 if name.endswith(".json") and "/" not in name:
                     yield name.removesuffix(".json"), entry["ETag"]
 
-    def _load(self, workload: str, tag: str) -> None:
+    def _read(self, workload: str, tag: str) -> Registration | None:
         try:
             document = self._verified(workload, self._object(f"{PREFIX}{workload}.json"))
-            registration = read(document, workload, self._source.environment, self._object)
+            return read(document, workload, self._source.environment, self._object)
         except RegistrationError as error:
             self._alarm(workload, tag, str(error))
         except ClientError as error:  # of this workload's objects only: the others are none the worse for it
             self._alarm(workload, tag, f"AWS: {error.response.get('Error', {}).get('Code', 'unknown')}")
-        else:
-            self._loaded[workload] = (tag, registration)
-            self._alarmed.pop(workload, None)
-            log.info("registration loaded", extra={"workload": workload, "digest": registration.digest})
+        return None
 
     def _alarm(self, workload: str, tag: str, reason: str) -> None:
         """Once for each content: it is tried again with every poll, should the fault be ours."""
@@ -196,10 +217,10 @@ class S3Registrations:
 _BAD_SIGNATURE = frozenset(("InvalidCiphertextException", "IncorrectKeyException", "ValidationException"))
 
 
-def _not_registered() -> Denied:
+def _not_registered(reason: str = "no registration matches the caller's claims and tenant") -> Denied:
     return Denied(
         "registrations",
-        "no registration matches the caller's claims and tenant",
+        reason,
         status=403,
         code="workload_not_registered",
         type="permission_error",

@@ -19,6 +19,7 @@ from services.gateway.adapters.document_queue import SqsDocumentQueue
 from services.gateway.adapters.document_store import PgDocumentStore
 from services.gateway.adapters.embeddings import BedrockEmbeddings, OpenAIEmbeddings
 from services.gateway.adapters.envelope import Envelope, KmsKeys
+from services.gateway.adapters.registration_marks import DatabaseMarks
 from services.gateway.adapters.registrations import S3Registrations, Source
 from services.gateway.adapters.tls import aws_session
 from services.gateway.adapters.upstream import Upstream
@@ -52,7 +53,9 @@ class _Service:
         self._database = connect(settings)
         self._audit = audit_chain(settings, self._database)
         self._registrations = S3Registrations(
-            aws, Source(settings.registration_bucket, settings.registration_key_arn, settings.environment)
+            aws,
+            Source(settings.registration_bucket, settings.registration_key_arn, settings.environment),
+            DatabaseMarks(self._database),
         )
         self._worker = Worker(
             bucket=S3DocumentBucket(settings.region),

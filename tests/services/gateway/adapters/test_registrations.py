@@ -6,6 +6,8 @@ import asyncio
 import itertools
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
@@ -13,11 +15,15 @@ import boto3
 import pytest
 
 from services.gateway.adapters import registrations as module
+from services.gateway.adapters.database import connect
+from services.gateway.adapters.registration_document import RegistrationError
+from services.gateway.adapters.registration_marks import DatabaseMarks
 from services.gateway.adapters.registrations import S3Registrations, Source
 from services.gateway.adapters.tls import aws_session
-from services.gateway.exchange import Denied, Unavailable
+from services.gateway.exchange import Denied, Registration, RoleBudget, SharedLimits, Unavailable
 from tests.services.gateway.conftest import Aws
-from tests.services.gateway.fakes import caller
+from tests.services.gateway.fakes import caller, registration
+from tests.services.gateway.real_parts import Postgres, settings
 from tests.services.gateway.registering import REGION, TEMPLATE, Registry, document, new_registry
 
 _numbers = itertools.count()
@@ -28,9 +34,31 @@ def registry(aws: Aws) -> Registry:
     return new_registry(f"registrations-test-{next(_numbers)}")
 
 
+class MarksInMemory:
+    """As the database's, until the test ends; `down`: it does not answer."""
+
+    def __init__(self) -> None:
+        self.accepted: dict[str, tuple[int, str]] = {}
+        self.down = False
+
+    async def advance(self, registration: Registration) -> None:
+        if self.down:
+            raise Unavailable("database", "does not answer")
+        serial, digest = registration.serial, registration.digest
+        last = self.accepted.get(registration.workload, (-1, ""))
+        if serial < last[0] or (serial == last[0] > 0 and digest != last[1]):
+            raise RegistrationError("serial must be higher")
+        self.accepted[registration.workload] = (serial, digest)
+
+
 @pytest.fixture
-def registrations(registry: Registry) -> S3Registrations:
-    return S3Registrations(aws_session(REGION), Source(registry.bucket, registry.key_arn, "local"))
+def marks() -> MarksInMemory:
+    return MarksInMemory()
+
+
+@pytest.fixture
+def registrations(registry: Registry, marks: MarksInMemory) -> S3Registrations:
+    return S3Registrations(aws_session(REGION), Source(registry.bucket, registry.key_arn, "local"), marks)
 
 
 def changed(**changes: Any) -> dict[str, Any]:
@@ -78,6 +106,13 @@ async def test_a_stranger_has_no_registration(
     assert denied.value.status == 403
 
 
+SHARED = {
+    "requests_per_minute": 5,
+    "input_tokens_per_minute": 6,
+    "output_tokens_per_minute": 7,
+    "concurrent_requests_max": 8,
+}
+
 BAD: dict[str, Callable[[Registry], None]] = {
     "changed after signing": lambda r: r.publish(
         text=json.dumps(document()), signature=r.sign(json.dumps(changed(boundary="private_endpoint")))
@@ -109,6 +144,15 @@ BAD: dict[str, Callable[[Registry], None]] = {
     "a budget that is no number": lambda r: r.publish(
         changed_role(budget={"usd_per_day_user": "NaN", "usd_per_day_workload": "5"})
     ),
+    "a monthly budget that is no number": lambda r: r.publish(
+        changed_role(budget=document()["roles"]["analyst"]["budget"] | {"usd_per_month_user": "-1"})
+    ),
+    "a shared limit of nothing": lambda r: r.publish(changed(limits={"tenant": SHARED | {"requests_per_minute": 0}})),
+    "a shared limit left open": lambda r: r.publish(changed(limits={"workload": {"requests_per_minute": 5}})),
+    "a shared limit of nobody": lambda r: r.publish(changed(limits={"everybody": SHARED})),
+    "expired": lambda r: r.publish(changed(not_after="2026-01-01T00:00:00Z")),
+    "an expiry without a time zone": lambda r: r.publish(changed(not_after="2999-01-01T00:00:00")),
+    "a serial below zero": lambda r: r.publish(changed(serial=-1)),
     "a limit of nothing": lambda r: r.publish(
         changed_role(limits=document()["roles"]["analyst"]["limits"] | {"output_tokens_max": 0})
     ),
@@ -173,7 +217,7 @@ async def test_a_bucket_that_cannot_be_read_is_not_ready_and_ends_nothing(
 ) -> None:
     registry.publish()
     await registrations.refresh()
-    gone = S3Registrations(aws_session(REGION), Source("no-such-bucket", registry.key_arn, "local"))
+    gone = S3Registrations(aws_session(REGION), Source("no-such-bucket", registry.key_arn, "local"), MarksInMemory())
     await gone.start()
     await asyncio.sleep(0.5)
     with pytest.raises(Unavailable):
@@ -194,3 +238,98 @@ async def test_registrations_that_cannot_be_read_any_more_stay_and_are_called_st
     assert registrations.find(caller()).workload == "document-assistant"
     monkeypatch.undo()
     await registrations.ready()
+
+
+async def test_shared_limits_and_further_budgets_are_loaded(registry: Registry, registrations: S3Registrations) -> None:
+    content = changed_role(
+        budget={
+            "usd_per_day_user": "1",
+            "usd_per_day_workload": "2",
+            "usd_per_day_tenant": "3",
+            "usd_per_month_user": "4",
+            "usd_per_month_tenant": "5",
+            "usd_per_month_workload": "6.50",
+        }
+    )
+    registry.publish(content | {"limits": {"tenant": SHARED}})
+    await registrations.refresh()
+    found = registrations.find(caller())
+    assert found.tenant_limits == SharedLimits(5, 6, 7, 8)
+    assert found.workload_limits is None
+    assert found.roles["analyst"].budget == RoleBudget(*map(Decimal, ("1", "2", "3", "4", "5", "6.50")))
+    assert found.roles["load"].budget.usd_per_month_user is None
+
+
+async def test_an_older_registration_put_back_is_refused_although_its_signature_holds(
+    registry: Registry, registrations: S3Registrations
+) -> None:
+    registry.publish(changed(serial=7, tenants=["acme", "initech"]))
+    await registrations.refresh()
+    registry.publish(changed(serial=8))
+    await registrations.refresh()
+    good = registrations.find(caller())
+    registry.publish(changed(serial=7, tenants=["acme", "initech"]))
+    await registrations.refresh()
+    assert registrations.find(caller()) == good
+    assert registrations.refused == 1
+    with pytest.raises(Denied):
+        registrations.find(caller(tenant="initech"))
+
+
+@pytest.mark.parametrize("serial", [8, 3, 0])
+async def test_a_gateway_that_has_just_started_refuses_it_too(
+    serial: int, registry: Registry, registrations: S3Registrations, marks: MarksInMemory
+) -> None:
+    registry.publish(changed(serial=8))
+    await registrations.refresh()
+    registry.publish(changed(serial=serial, tenants=["acme", "initech"]))
+    restarted = S3Registrations(aws_session(REGION), Source(registry.bucket, registry.key_arn, "local"), marks)
+    await restarted.refresh()
+    assert restarted.all() == ()
+    assert restarted.refused == 1
+
+
+async def test_without_the_database_what_is_loaded_stays_and_nothing_new_is_loaded(
+    registry: Registry, registrations: S3Registrations, marks: MarksInMemory
+) -> None:
+    registry.publish(changed(serial=1))
+    await registrations.refresh()
+    marks.down = True
+    registry.publish(changed(serial=2))
+    await registrations.refresh()
+    assert registrations.find(caller()).serial == 1
+    marks.down = False
+    await registrations.refresh()
+    assert registrations.find(caller()).serial == 2
+    assert registrations.refused == 0
+
+
+async def test_a_registration_ends_when_it_says(registry: Registry, registrations: S3Registrations) -> None:
+    registry.publish(changed(not_after=(datetime.now(UTC) + timedelta(seconds=3)).isoformat()))
+    await registrations.refresh()
+    registrations.find(caller())
+    await asyncio.sleep(3)
+    with pytest.raises(Denied, match="expired"):
+        registrations.find(caller())
+
+
+async def test_the_database_remembers_serials_for_all_gateways(
+    postgres: Postgres, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_PASSWORD", "not asked for by this server")
+
+    def version(serial: int, digest: str, workload: str = "assistant") -> Registration:
+        return registration(workload=workload, serial=serial, digest=digest)
+
+    database = connect(settings(postgres.port, database_name))
+    first, second = DatabaseMarks(database), DatabaseMarks(database)
+    try:
+        for good in (version(0, "a"), version(0, "b"), version(3, "c"), version(3, "c"), version(4, "d")):
+            await first.advance(good)
+            await second.advance(good)
+        await second.advance(version(1, "other", "claims"))
+        for late in (version(3, "c"), version(4, "e"), version(0, "a")):
+            with pytest.raises(RegistrationError, match="serial"):
+                await second.advance(late)
+    finally:
+        await database.close()
