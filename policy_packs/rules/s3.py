@@ -287,6 +287,7 @@ LOG_ARCHIVE_LOCKED = StackRule(
     checkov=("CKV_AWS_143", "CKV_AWS_21"),
     check=_evidence_locked,
     obeys={
+        "an archive by itself": (_LOCKED, _LOCK, _VERSIONS),
         "locked, retained, versioned": (_GUARDRAIL, _LOCKED, _LOCK, _VERSIONS),
         "for years": (_GUARDRAIL, _LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", years=1.0)),
         "for a day": (_GUARDRAIL, _LOCKED, _VERSIONS, _lock(mode="GOVERNANCE", days=1.0)),
@@ -312,6 +313,12 @@ LOG_ARCHIVE_LOCKED = StackRule(
     },
     breaks={
         "no archive": (_GUARDRAIL, _ARCHIVE),
+        "a retention of a bucket that knows no lock": (
+            _GUARDRAIL,
+            Resource.example(BUCKET, {}, "archive"),
+            _LOCK,
+            _VERSIONS,
+        ),
         "no default retention": (_LOCKED, _VERSIONS),
         "versioning suspended": (
             _LOCKED,

@@ -98,8 +98,8 @@ def judge(rule: AnyRule, example: Any) -> Judgement:  # Any: an example of the r
     return rule.judge(example)
 
 
-def broken(rule: AnyRule) -> Iterator[str]:
-    """Every promise that the rule does not keep, told in a sentence."""
+def broken_by_examples(rule: AnyRule) -> Iterator[str]:
+    """Every promise about the examples as they stand that the rule does not keep, told in a sentence."""
     yield from (f"refuses: {name}" for name, one in rule.obeys.items() if not judge(rule, one).is_compliant)
     yield from (f"lets pass: {name}" for name, one in rule.breaks.items() if not is_refused(rule, one))
     yield from (f"meddles with: {name}" for name, one in rule.neighbours.items() if not judge(rule, one).is_compliant)
@@ -107,7 +107,6 @@ def broken(rule: AnyRule) -> Iterator[str]:
         yield from (f"does not wait for an unknown {one}" for one in rule.resource_types if not waits(rule, one))
     if rule.name not in EXISTENCE_RULES:
         yield from _of_subjects(rule)
-        yield from _of_the_unknown(rule)
 
 
 def _of_subjects(rule: AnyRule) -> Iterator[str]:
@@ -122,7 +121,9 @@ def has_subject_first(rule: AnyRule) -> bool:
     return not judge(rule, next(iter(rule.obeys.values()))).not_applicable
 
 
-def _of_the_unknown(rule: AnyRule) -> Iterator[str]:
+def broken_by_the_unknown(rule: AnyRule) -> Iterator[str]:
+    if rule.name in EXISTENCE_RULES:
+        return
     if not has_property_to_wait_for(rule):
         yield "waits for no property"
     yield from (f"refuses before all is known: {name}" for name in refused_too_early(rule))
@@ -226,4 +227,8 @@ def _policy_read(text: str) -> object:
 
 
 def kept_by_all(rules: Iterable[AnyRule]) -> bool:
-    return not any(fault for rule in rules for fault in broken(rule))
+    """What takes longest is asked last."""
+    listed = list(rules)
+    return not any(
+        fault for ask in (broken_by_examples, broken_by_the_unknown) for rule in listed for fault in ask(rule)
+    )
