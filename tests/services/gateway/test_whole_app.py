@@ -87,7 +87,7 @@ def _settings(
         postgres.port,
         name,
         valkey_port=valkey.port,
-        issuers=(AcceptedIssuer(issuer=issuer.url, audience=issuer.audience),),
+        issuers=(AcceptedIssuer(issuer=issuer.url, audience=issuer.audience, algorithms=issuer.algorithms),),
         registration_bucket=registry.bucket,
         registration_key_arn=registry.key_arn,
         audit_bucket=aws.audit_bucket,
