@@ -28,6 +28,7 @@ from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.openai_model import OpenAIModel
 from services.gateway.adapters.operator_figures import operator_figures
 from services.gateway.adapters.prompt_hash import derive
+from services.gateway.adapters.refusal_tally import RefusalTally
 from services.gateway.adapters.registration_marks import DatabaseMarks
 from services.gateway.adapters.registrations import S3Registrations, Source
 from services.gateway.adapters.sagemaker_model import SageMakerModel
@@ -86,7 +87,7 @@ class Gateway:
             # Of embedding models only the one that passages were embedded with is offered.
             models={o.id: o for o in settings.models if o.kind == "chat" or o.id == settings.embedding_model},
             backends=_backends(settings, self._upstream, aws),
-            audit=self._audit,
+            audit=RefusalTally(self._audit),
         )
         self._metrics.watch("gateway_breakers_open", "Parts left alone", lambda: float(self._limits.left_alone))
         self.readiness = Readiness(self._checks())
