@@ -20,6 +20,7 @@ from components.component import PACKAGE, Component
 from components.data_key import DataKey
 from components.encryption_control import EncryptionControl
 from components.enforced_guardrail import EnforcedGuardrail
+from components.gateway_dashboard import GatewayDashboard
 from components.guardrail import BedrockGuardrail
 from components.image_repository import ImageRepository
 from components.log_group import LogGroup
@@ -37,6 +38,7 @@ HOSTED: tuple[type[Component], ...] = (
     DataKey,
     EncryptionControl,
     EnforcedGuardrail,
+    GatewayDashboard,
     ImageRepository,
     LogGroup,
     PermissionsBoundary,

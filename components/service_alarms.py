@@ -18,6 +18,13 @@ from components.component import Component
 MESSAGE_AGE_S_MAX = 900
 
 
+# Where the gateway's own figures are, as `services/gateway/cloudwatch_figures.py` names them.
+OWN_FIGURES = "llm-gateway/serve"
+AUDIT_LAG_S_MAX = 10
+"""Beyond it the gateway refuses every request."""
+OWN_P99_MS_MAX = 50
+
+
 class WatchedQueue(TypedDict):
     """A queue of documents and the one for those that could not be read."""
 
@@ -33,6 +40,8 @@ class WatchedService(TypedDict):
 
 
 class ServiceAlarmsArgs(TypedDict):
+    environment: str
+    """How the gateway calls its environment in its own figures."""
     topic_arn: pulumi.Input[str]
     cluster_name: str
     load_balancer: pulumi.Input[str]
@@ -92,6 +101,7 @@ def alarms(args: ServiceAlarmsArgs) -> list[Alarm]:
         *_balancer_alarms(args),
         *(_too_few_tasks(service, args["cluster_name"]) for service in args["services"]),
         *(alarm for queue in args["queues"] for alarm in _queue_alarms(queue)),
+        *_own_alarms(args["environment"]),
     ]
 
 
@@ -166,4 +176,66 @@ def _queue_alarms(queue: WatchedQueue) -> list[Alarm]:
             minutes=5,
             silence="notBreaching",
         ),
+    ]
+
+
+def _own_alarms(environment: str) -> list[Alarm]:
+    """What the gateway counts itself: a number a minute from every task."""
+
+    def own(
+        name: str,
+        metric: str,
+        beyond: float,
+        minutes: int,
+        says: str,
+        statistic: str = "Sum",
+        silence: str = "notBreaching",
+    ) -> Alarm:
+        return Alarm(
+            name=name,
+            says=says,
+            namespace=OWN_FIGURES,
+            metric=metric,
+            dimensions={"environment": environment},
+            statistic=statistic,
+            beyond="GreaterThanThreshold",
+            threshold=beyond,
+            minutes=minutes,
+            silence=silence,
+        )
+
+    return [
+        own(
+            "server-errors",
+            "server_errors",
+            10,
+            3,
+            "The gateway itself answers with 5xx: see the parts that are not ready.",
+        ),
+        own("refusals", "refusals", 300, 5, "Many requests are refused: a broken client, or somebody tries."),
+        own(
+            "budget", "budget_refusals", 0, 5, "A budget is used up and its callers are refused: see the operator page."
+        ),
+        own("upstream", "upstream_failures", 10, 3, "Models fail to answer: see the traces of the model calls."),
+        own("breaker", "breakers_open", 0, 2, "A part failed so often that it is left alone.", "Maximum"),
+        own(
+            "audit-lag",
+            "audit_lag",
+            AUDIT_LAG_S_MAX,
+            1,
+            "Records are under no signed head: requests are refused.",
+            "Maximum",
+        ),
+        own("not-ready", "parts_not_ready", 0, 5, "A part that requests need does not answer.", "Maximum"),
+        own("registrations", "registrations_refused", 0, 1, "A registration was refused; the last good one stays."),
+        own(
+            "slow",
+            "own_p99",
+            OWN_P99_MS_MAX,
+            10,
+            "The gateway adds more than it should to every hundredth request.",
+            "Maximum",
+        ),
+        # Whoever tells nothing is not well: the lines come from every task in every minute.
+        own("silent", "requests", 1e12, 5, "No task of the gateway tells figures.", silence="breaching"),
     ]

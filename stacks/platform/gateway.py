@@ -22,7 +22,7 @@ from stacks.platform.catalogue import offers
 from stacks.platform.foundation import Foundation
 from stacks.platform.keys import Purpose
 from stacks.platform.models import Models
-from stacks.platform.operations import deploy_alarms, deploy_scaling
+from stacks.platform.operations import deploy_alarms, deploy_dashboard, deploy_scaling
 from stacks.platform.stores import CACHE_USER, DATABASE_NAME, Stores
 
 DATABASE_USERS = {"gateway": "gateway", "gateway-ingest": "gateway_ingest", "gateway-migrate": OWNER}
@@ -211,6 +211,7 @@ def _service(
         placement.replaceable(),
     )
     deploy_scaling(environment, foundation.names, service, balancer, placement)
+    deploy_dashboard(environment, foundation.names, balancer, placement)
     deploy_alarms(environment, foundation.names, foundation.evidence.alarm_topic_arn, balancer, placement)
     return service
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
+from components.gateway_dashboard import GatewayDashboard
 from components.gateway_service import GatewayService
 from components.internal_load_balancer import InternalLoadBalancer
 from components.service_alarms import ServiceAlarms
@@ -73,6 +74,24 @@ def _queue_target(names: Names, workload: str) -> QueueTarget:
     }
 
 
+def deploy_dashboard(
+    environment: Environment, names: Names, balancer: InternalLoadBalancer, placement: Placement
+) -> GatewayDashboard:
+    """Where whoever hears an alarm looks first."""
+    return GatewayDashboard(
+        "gateway",
+        {
+            "dashboard_name": names.named("gateway"),
+            "region": environment.region,
+            "environment": environment.name.value,
+            "load_balancer": balancer.arn_suffix,
+            "cluster_name": names.named("gateway"),
+            "service_name": GATEWAY,
+        },
+        placement.replaceable(),
+    )
+
+
 def deploy_alarms(
     environment: Environment,
     names: Names,
@@ -84,6 +103,7 @@ def deploy_alarms(
     return ServiceAlarms(
         "alarm-gateway",
         {
+            "environment": environment.name.value,
             "topic_arn": topic_arn,
             "cluster_name": names.named("gateway"),
             "load_balancer": balancer.arn_suffix,

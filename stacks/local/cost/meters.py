@@ -179,6 +179,7 @@ def _hourly(price: str) -> Meter:
 METERS: Mapping[str, Meter] = {
     "aws:acmpca/certificateAuthority:CertificateAuthority": _private_authority,
     "aws:appautoscaling/policy:Policy": _scaling_policy,
+    "aws:cloudwatch/dashboard:Dashboard": _each("cloudwatch-dashboard"),
     "aws:cloudwatch/logGroup:LogGroup": _log_group,
     "aws:cloudwatch/metricAlarm:MetricAlarm": _each("cloudwatch-alarm"),
     "aws:ec2/flowLog:FlowLog": _vended_log,

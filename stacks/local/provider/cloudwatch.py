@@ -1,4 +1,4 @@
-"""CloudWatch: metric alarms. Nothing is measured here, so no alarm ever sounds."""
+"""CloudWatch: metric alarms and dashboards. Nothing is measured here, so no alarm ever sounds."""
 
 from __future__ import annotations
 
@@ -50,4 +50,30 @@ def _delete(aws: Aws, identifier: str, inputs: Inputs) -> None:
     aws.client("cloudwatch").delete_alarms(AlarmNames=[identifier])
 
 
-KINDS = {"aws:cloudwatch/metricAlarm:MetricAlarm": Kind(_create, _read, _delete)}
+def _create_dashboard(aws: Aws, inputs: Inputs) -> Made:
+    name = inputs["dashboardName"]
+    aws.client("cloudwatch").put_dashboard(DashboardName=name, DashboardBody=inputs["dashboardBody"])
+    return Made(name)
+
+
+def _read_dashboard(aws: Aws, identifier: str, inputs: Inputs) -> Outputs | None:
+    cloudwatch = aws.client("cloudwatch")
+    try:
+        found = cloudwatch.get_dashboard(DashboardName=identifier)
+    except cloudwatch.exceptions.ResourceNotFound:
+        return None
+    return {
+        "dashboardArn": found["DashboardArn"],
+        "dashboardName": found["DashboardName"],
+        "dashboardBody": found["DashboardBody"],
+    }
+
+
+def _delete_dashboard(aws: Aws, identifier: str, inputs: Inputs) -> None:
+    aws.client("cloudwatch").delete_dashboards(DashboardNames=[identifier])
+
+
+KINDS = {
+    "aws:cloudwatch/dashboard:Dashboard": Kind(_create_dashboard, _read_dashboard, _delete_dashboard),
+    "aws:cloudwatch/metricAlarm:MetricAlarm": Kind(_create, _read, _delete),
+}
