@@ -9,8 +9,10 @@ import pytest
 from tests.policy_packs.mutation import modules, mutated_trees, score
 
 CAUGHT_SHARE_MIN = 0.9
+MODULE_TIMEOUT_S = 600  # a hundred mutants, each asked every promise of its module
 
 
+@pytest.mark.timeout(MODULE_TIMEOUT_S)
 @pytest.mark.parametrize("module", modules())
 def test_a_check_changed_by_one_operator_is_caught(module: str) -> None:
     found = score(module)
