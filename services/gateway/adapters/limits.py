@@ -26,11 +26,12 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import ConnectionError as ValkeyConnectionError
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.group_call import GroupCall
 from services.gateway.adapters.iam_token import IamToken, cache_token
+from services.gateway.adapters.valkey_script import Call, ValkeyScript
 from services.gateway.exchange import (
     Allowance,
     Caller,
@@ -62,7 +63,6 @@ PAUSE_S: Final = 1.0
 SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
 SCRIPT_SHA1: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # EVALSHA's name for it
 
-_Call: TypeAlias = tuple[str | int, ...]  # the number of keys, the script's keys and its arguments
 _Scope: TypeAlias = tuple[str, RoleLimits | SharedLimits]  # whose limits they are, and which
 
 _logger = logging.getLogger(__name__)
@@ -70,9 +70,12 @@ _logger = logging.getLogger(__name__)
 
 class ValkeyLimits:
     def __init__(self, settings: Settings) -> None:
-        self._valkey = Redis(connection_pool=_pool(settings))
+        pool = _pool(settings)
+        self._valkey = Redis(connection_pool=pool)
+        connection: Connection = pool.make_connection()  # type: ignore[no-untyped-call]  # as redis-py left it
+        self._script = ValkeyScript(connection, SCRIPT, SCRIPT_SHA1)
         self._breaker = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S)
-        self._calling = GroupCall[_Call, list[int]](STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._calling = GroupCall[Call, list[int]](STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._live: dict[str, Lease] = {}
         self._owed: dict[str, tuple[Lease, Usage | None]] = {}  # to be released when Valkey answers again
         self._giving_back: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
@@ -83,7 +86,7 @@ class ValkeyLimits:
         self._renewing = asyncio.create_task(self._renew_forever())
         try:
             async with asyncio.timeout(FIRST_CONNECTION_DEADLINE_S):
-                await self._valkey.script_load(SCRIPT)
+                await self._script.load()
         except (RedisError, OSError, TimeoutError, Unavailable) as error:
             _logger.warning("Valkey cannot be reached yet: %s", type(error).__name__)
 
@@ -93,7 +96,7 @@ class ValkeyLimits:
         """Charges the limits and takes a place, all or nothing: Denied 429 with retry_after_s when over."""
         scopes = _scopes(registration, role)
         lease = Lease(uuid4().hex, keys(caller, registration, role), input_tokens, output_tokens)
-        arguments: _Call = ("acquire", lease.id, LEASE_S * 1000, input_tokens, output_tokens, *_limits(scopes))
+        arguments: Call = ("acquire", lease.id, LEASE_S * 1000, input_tokens, output_tokens, *_limits(scopes))
         try:
             over, scope, retry_after_ms, *left = await self._decide(lease, arguments)
         except asyncio.CancelledError:
@@ -152,6 +155,7 @@ class ValkeyLimits:
             with suppress(asyncio.CancelledError):
                 await self._renewing
         await asyncio.gather(*self._giving_back, return_exceptions=True)
+        await self._script.close()
         await self._valkey.aclose()
         await self._valkey.connection_pool.disconnect()
 
@@ -160,7 +164,7 @@ class ValkeyLimits:
             await asyncio.sleep(RENEW_S)
             await self.renew()
 
-    async def _decide(self, lease: Lease, arguments: _Call) -> list[int]:
+    async def _decide(self, lease: Lease, arguments: Call) -> list[int]:
         if self._breaker.is_open:
             raise Unavailable(STAGE, "Valkey has been failing: left alone for a moment", retry_after_s=1)
         return await self._calling((len(lease.keys), *lease.keys, *arguments))
@@ -180,28 +184,14 @@ class ValkeyLimits:
         if not freeing.cancelled() and freeing.exception() is not None:
             _logger.warning("a place stays taken until it expires")
 
-    async def _call(self, calls: list[_Call]) -> Sequence[list[int]]:
+    async def _call(self, calls: list[Call]) -> Sequence[list[int]]:
         try:
             async with asyncio.timeout(DEADLINE_S):
-                answers = await self._evaluate(calls)
+                answers = await self._script(calls)
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.failed()
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error
         self._breaker.succeeded()
-        return answers
-
-    async def _evaluate(self, calls: list[_Call]) -> Sequence[list[int]]:
-        try:
-            return await self._send(calls)
-        except NoScriptError:  # Valkey was restarted or failed over; nothing was decided yet
-            await self._valkey.script_load(SCRIPT)
-            return await self._send(calls)
-
-    async def _send(self, calls: list[_Call]) -> Sequence[list[int]]:
-        pipeline = self._valkey.pipeline(transaction=False)
-        for call in calls:
-            pipeline.execute_command("EVALSHA", SCRIPT_SHA1, *call)
-        answers: list[list[int]] = await pipeline.execute()
         return answers
 
 
@@ -290,10 +280,10 @@ def _pool(settings: Settings) -> BlockingConnectionPool:
         connection_class=Connection if address.loopback else SSLConnection,
         max_connections=CONNECTIONS_MAX,
         timeout=DEADLINE_S,
+        socket_timeout=None,  # every use has a deadline of its own, for all of it
         host=address.host,
         port=address.port,
         credential_provider=_TokenLogin(settings.valkey_user, token),
-        # Once more on a connection that died while idle. The script knows a lease it has already given.
         retry=Retry(NoBackoff(), 1, supported_errors=(ValkeyConnectionError,)),
         **tls,
     )
