@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, time_ns
+from typing import Protocol
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.arrivals import arrival_of, received
-from services.gateway.chat_request import ChatRequest, read_chat
+from services.gateway.chat_request import read_chat
 from services.gateway.embedding_request import read_embedding
 from services.gateway.exchange import (
     Caller,
@@ -27,6 +28,7 @@ from services.gateway.exchange import (
     Endpoint,
     Finish,
     Released,
+    Submission,
     TextDelta,
     ToolCall,
     ToolCallReady,
@@ -37,7 +39,6 @@ from services.gateway.openai_answer import (
     HEARTBEAT,
     ChatAnswer,
     embeddings,
-    error_event,
     model_body,
     model_list,
 )
@@ -47,6 +48,9 @@ from services.gateway.ports import Ports
 from services.gateway.rate_headers import rate_headers
 from services.gateway.readiness import Check
 from services.gateway.reply import JSON, Reply, plain, reply_of, told, unless_gone
+from services.gateway.request_body import Arrival
+from services.gateway.responses_answer import ResponsesAnswer
+from services.gateway.responses_request import read_responses
 from services.gateway.stages.admission import authenticate, model_not_found, offered, place
 
 HEARTBEAT_S = 10
@@ -69,7 +73,8 @@ def application(
     del checks  # asked at the operations port
     router = Router(
         routes=[
-            Route("/v1/chat/completions", Only("POST", Chat(ports, metrics))),
+            Route("/v1/chat/completions", Only("POST", Generation(Endpoint.CHAT_COMPLETIONS, _chat, ports, metrics))),
+            Route("/v1/responses", Only("POST", Generation(Endpoint.RESPONSES, _responses, ports, metrics))),
             Route("/v1/embeddings", Only("POST", Embedding(ports, metrics))),
             Route("/v1/models", Only("GET", Models(ports))),
             Route("/v1/models/{model:path}", Only("GET", Models(ports))),
@@ -136,24 +141,42 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
 # --- the endpoints ------------------------------------------------------------------------------------------
 
 
-class Chat:
-    """POST /v1/chat/completions: one journey, framed as a stream or as one body."""
+Read = Callable[[Arrival, bytes], "tuple[Submission, Framing]"]
 
-    def __init__(self, ports: Ports, metrics: Metrics) -> None:
+
+class Framing(Protocol):
+    """One answer in the shape of its endpoint. The methods say what each frame is."""
+
+    def text(self, text: str) -> bytes: ...
+
+    def tool_call(self, call: ToolCall) -> bytes: ...
+
+    def finish(self, reason: str, usage: Usage | None) -> bytes: ...
+
+    def fault(self, denied: Denied) -> bytes: ...
+
+    def whole(self, text: str, calls: Sequence[ToolCall], reason: str, usage: Usage) -> bytes: ...
+
+
+class Generation:
+    """One journey, framed as a stream or as one body. `read` knows the endpoint's shapes, and nothing else does."""
+
+    def __init__(self, endpoint: Endpoint, read: Read, ports: Ports, metrics: Metrics) -> None:
+        self._endpoint = endpoint
+        self._read = read
         self._ports = ports
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del send
         reply = reply_of(scope)
-        caller, request = await received(scope, receive, Endpoint.CHAT_COMPLETIONS, self._ports, read_chat)
-        journey = Journey(request.submission, caller, self._ports, self._metrics.ended)
-        answer = _framing(request)
-        frame = self._stream if request.submission.stream else self._whole
+        caller, (submission, answer) = await received(scope, receive, self._endpoint, self._ports, self._read)
+        journey = Journey(submission, caller, self._ports, self._metrics.ended)
+        frame = self._stream if submission.stream else self._whole
         await unless_gone(receive, reply, frame(journey, answer, reply))
         self._metrics.took(journey.own_ms)
 
-    async def _whole(self, journey: Journey, answer: ChatAnswer, reply: Reply) -> None:
+    async def _whole(self, journey: Journey, answer: Framing, reply: Reply) -> None:
         texts: list[str] = []
         calls: list[ToolCall] = []
         finish = Finish("stop", None)
@@ -169,7 +192,7 @@ class Chat:
         body = answer.whole("".join(texts), calls, finish.reason, finish.usage or Usage(0, 0))
         await reply.whole(200, body, [JSON, *_told(journey)])
 
-    async def _stream(self, journey: Journey, answer: ChatAnswer, reply: Reply) -> None:
+    async def _stream(self, journey: Journey, answer: Framing, reply: Reply) -> None:
         heartbeat = asyncio.create_task(_beat(journey, reply))
         try:
             async with aclosing(journey.answer()) as events:
@@ -183,13 +206,13 @@ class Chat:
             # The status has left: an error event, and no end mark, since the answer is not complete.
             denied = told(error, reply)
             self._metrics.refused(denied)
-            await reply.more(error_event(denied))
+            await reply.more(answer.fault(denied))
         finally:
             heartbeat.cancel()
         await reply.end()
 
 
-def _frame(released: Released, answer: ChatAnswer) -> bytes:
+def _frame(released: Released, answer: Framing) -> bytes:
     event = released.event
     if isinstance(event, TextDelta):
         return answer.text(event.text)
@@ -264,10 +287,16 @@ class Alive:
         await reply_of(scope).whole(200, b'{"status":"alive"}', [JSON])
 
 
-def _framing(request: ChatRequest) -> ChatAnswer:
-    submission = request.submission
-    created = int(submission.received_at.timestamp())
-    return ChatAnswer(submission.request_id, created, submission.model, include_usage=request.include_usage)
+def _chat(arrival: Arrival, body: bytes) -> tuple[Submission, Framing]:
+    request = read_chat(arrival, body)
+    asked, created = request.submission, int(arrival.received_at.timestamp())
+    return asked, ChatAnswer(asked.request_id, created, asked.model, include_usage=request.include_usage)
+
+
+def _responses(arrival: Arrival, body: bytes) -> tuple[Submission, Framing]:
+    request = read_responses(arrival, body)
+    asked, created = request.submission, int(arrival.received_at.timestamp())
+    return asked, ResponsesAnswer(asked.request_id, created, asked.model, request.settings)
 
 
 def _told(journey: Journey) -> Headers:

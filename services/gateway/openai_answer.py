@@ -57,6 +57,10 @@ class ChatAnswer:
             frames += self._head + b'],"usage":%s}\n\n' % _encode(_usage(usage))
         return frames + DONE
 
+    def fault(self, denied: Denied) -> bytes:
+        """An error after the status line has left; no end mark follows it."""
+        return b"data: " + error_body(denied) + b"\n\n"
+
     def whole(self, text: str, calls: Sequence[ToolCall], reason: str, usage: Usage) -> bytes:
         """The same answer as one body."""
         message: dict[str, object] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
@@ -79,11 +83,6 @@ def error_body(denied: Denied) -> bytes:
     return _encode(
         {"error": {"message": denied.public, "type": denied.type, "param": denied.param, "code": denied.code}}
     )
-
-
-def error_event(denied: Denied) -> bytes:
-    """An error after the status line has left; no end mark follows it."""
-    return b"data: " + error_body(denied) + b"\n\n"
 
 
 def embeddings(model: str, vectors: Sequence[Sequence[float]], usage: Usage, *, as_base64: bool) -> bytes:

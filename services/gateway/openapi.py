@@ -13,6 +13,12 @@ import msgspec
 
 from services.gateway.chat_request import ChatBody
 from services.gateway.embedding_request import EmbeddingBody
+from services.gateway.responses_request import (
+    ResponsesBody,
+    ResponsesTool,
+    ResponsesToolChoice,
+    TextConfig,
+)
 
 
 class ErrorDetail(msgspec.Struct, forbid_unknown_fields=True):
@@ -68,6 +74,76 @@ class ChatCompletion(msgspec.Struct, forbid_unknown_fields=True):
     usage: ChatUsage
 
 
+class OutputTextAnswer(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", tag="output_text"):
+    text: str
+    annotations: list[None]
+    logprobs: list[None]
+
+
+class MessageItem(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", tag="message"):
+    id: str
+    role: Literal["assistant"]
+    status: Literal["completed", "incomplete"]
+    content: list[OutputTextAnswer]
+
+
+class FunctionCallItem(msgspec.Struct, forbid_unknown_fields=True, tag_field="type", tag="function_call"):
+    id: str
+    status: Literal["completed"]
+    call_id: str
+    name: str
+    arguments: str
+
+
+class IncompleteDetails(msgspec.Struct, forbid_unknown_fields=True):
+    reason: Literal["max_output_tokens", "content_filter"]
+
+
+class InputDetails(msgspec.Struct, forbid_unknown_fields=True):
+    cached_tokens: int
+    cache_write_tokens: int
+
+
+class OutputDetails(msgspec.Struct, forbid_unknown_fields=True):
+    reasoning_tokens: Literal[0]
+
+
+class ResponsesUsage(msgspec.Struct, forbid_unknown_fields=True):
+    input_tokens: int
+    input_tokens_details: InputDetails
+    output_tokens: int
+    output_tokens_details: OutputDetails
+    total_tokens: int
+
+
+class Response(msgspec.Struct, forbid_unknown_fields=True):
+    """The caller's own settings are repeated; `store` is always false."""
+
+    id: str
+    object: Literal["response"]
+    created_at: int
+    model: str
+    status: Literal["completed", "incomplete"]
+    error: None
+    incomplete_details: IncompleteDetails | None
+    output: list[MessageItem | FunctionCallItem]
+    usage: ResponsesUsage
+    background: bool
+    instructions: None
+    max_output_tokens: int | None
+    metadata: dict[str, str]
+    parallel_tool_calls: bool
+    previous_response_id: None
+    reasoning: None
+    store: bool
+    temperature: float | None
+    text: TextConfig
+    tool_choice: Literal["none", "auto", "required"] | ResponsesToolChoice
+    tools: list[ResponsesTool]
+    top_p: float | None
+    truncation: Literal["disabled"]
+
+
 class EmbeddingEntry(msgspec.Struct, forbid_unknown_fields=True):
     object: Literal["embedding"]
     index: int
@@ -98,8 +174,8 @@ class ModelList(msgspec.Struct, forbid_unknown_fields=True):
     data: list[ModelEntry]
 
 
-_BODIES = (ChatBody, EmbeddingBody)
-_ANSWERS = (ChatCompletion, EmbeddingList, ModelEntry, ModelList, Error)
+_BODIES = (ChatBody, ResponsesBody, EmbeddingBody)
+_ANSWERS = (ChatCompletion, Response, EmbeddingList, ModelEntry, ModelList, Error)
 _REFERENCES = "#/components/schemas/{name}"
 _REFUSALS = {
     "400": "The body is not JSON, has an unknown field or a wrong value, or the content policy refuses it.",
@@ -131,6 +207,11 @@ def document() -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {
                 "post": _post("chat", "Answers a conversation.", ChatBody, ChatCompletion, streams=True)
+            },
+            "/v1/responses": {
+                "post": _post(
+                    "responses", "Answers a conversation, without state.", ResponsesBody, Response, streams=True
+                )
             },
             "/v1/embeddings": {"post": _post("embeddings", "Embeds texts.", EmbeddingBody, EmbeddingList)},
             "/v1/models": {"get": _get("models", "The models of the caller's role.", ModelList)},
