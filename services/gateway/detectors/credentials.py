@@ -2,23 +2,43 @@
 
 Inline allow comments ("pragma: allowlist secret", "gitleaks:allow") mean nothing here: whoever writes the
 text does not decide. Keys that vendors print as examples count as well, since nobody can tell the two apart
-in a hurry. Weak: a secret with no known prefix and no telling word beside it is not seen.
+in a hurry. Weak: a secret with no known prefix and no telling word beside it is not seen, nor one that is cut by
+spaces, encrypted, or written in base85; a private key or a password is not seen backwards, turned or cut by lines.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 
 from services.gateway.detectors.patterns import Pattern, PatternTable, find_in_views
+from services.gateway.detectors.text_views import View, disguises, unbroken
 from services.gateway.exchange import Finding
 
 
 class CredentialDetector:
-    """Finds credentials in every reading of a text."""
+    """Finds credentials in every reading of a text; issued ones also backwards, turned, or cut by line breaks."""
 
     def find(self, text: str) -> tuple[Finding, ...]:
-        return find_in_views(text, _TABLE.find)
+        return find_in_views(text, lambda view: _found(view, text))
+
+
+def _found(view: View, text: str) -> Iterator[Finding]:
+    plain = tuple(_TABLE.find(view))
+    yield from plain
+    for word in disguises(view):
+        yield from _ISSUED.find(word)
+    for word in unbroken(view):
+        for finding in _ISSUED.find(word):
+            if not _adds_only_words(finding, plain, text):
+                yield finding
+
+
+def _adds_only_words(finding: Finding, plain: Iterable[Finding], text: str) -> bool:
+    """True when a credential was whole on its line, and what the next line begins with is a word of a sentence."""
+    known = [one.end for one in plain if one.start <= finding.start < one.end]
+    return bool(known) and _is_plain(text[max(known) : finding.end])
 
 
 def entropy_bits(value: str) -> float:
@@ -91,7 +111,7 @@ _FORTY_NEAR_AWS = (
     r"[^A-Za-z0-9/+]([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+]|$)"
 )
 
-_PATTERNS = (
+_ISSUED_PATTERNS = (
     # --- cloud providers
     Pattern(
         "aws_access_key", r"(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}", ("akia", "asia", "abia", "acca", "a3t")
@@ -176,10 +196,13 @@ _PATTERNS = (
     Pattern("linear_key", r"lin_(?:api|oauth)_[A-Za-z0-9]{32,}", ("lin_api_", "lin_oauth_")),
     Pattern("figma_token", r"figd_[A-Za-z0-9_-]{40,}", ("figd_",)),
     Pattern("doppler_token", r"dp\.(?:pt|st|ct|sa|scim|audit)\.[A-Za-z0-9._-]{40,}", ("dp.",)),
-    # --- forms of credentials, whoever issued them
-    Pattern("private_key", _PRIVATE_KEY, ("private key",)),
+    # --- forms that are their own, whoever issued them
     Pattern("age_secret_key", r"AGE-SECRET-KEY-1[A-Z0-9]{58}", ("age-secret-key-1",)),
     Pattern("json_web_token", r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*){0,3}", ("eyj",)),
+)
+_TOLD_PATTERNS = (
+    # --- by what is written around them
+    Pattern("private_key", _PRIVATE_KEY, ("private key",)),
     Pattern("url_password", _URL + r"[^\s/:@'\"<>]{0,128}:([^\s/@'\"<>]{3,256})@", ("://",), accept=_is_written_out),
     Pattern(
         "authorization_header",
@@ -196,4 +219,5 @@ _PATTERNS = (
 )
 
 
-_TABLE = PatternTable(_PATTERNS)
+_TABLE = PatternTable((*_ISSUED_PATTERNS, *_TOLD_PATTERNS))
+_ISSUED = PatternTable(_ISSUED_PATTERNS)

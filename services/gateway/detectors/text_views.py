@@ -7,15 +7,21 @@ original, so whoever redacts cuts the original and nothing is ever rewritten by 
     folded        compatibility forms, accents, look-alike letters and invisible characters resolved
     unescaped     percent signs, HTML entities and \\x41 or \\u0041 escapes resolved in place
     joined        s p a c e d letters pulled together
-    decoded       base64, hexadecimal, binary and character codes; text written backwards by a bidi override
+    decoded       base64, base32, hexadecimal, binary and character codes; text written backwards by a bidi override
+
+Apart from these, for what is one long word: `disguises` reads each such word backwards and with letters turned by
+thirteen, and `unbroken` reads words that line breaks cut as one.
 
 Views of views are made to a fixed depth, and each costs time linear in the text.
 """
 
 from __future__ import annotations
 
+import base64
 import binascii
+import codecs
 import html
+import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
@@ -223,6 +229,7 @@ _ESCAPES = (
     r"|(?:\\u[0-9A-Fa-f]{4})+|(?:\\x[0-9A-Fa-f]{2})+"
 )
 _BASE64 = r"[A-Za-z0-9+/_-]{20,}(?:\r?\n[A-Za-z0-9+/_-]{8,})*={0,2}"
+_BASE32 = r"[A-Z2-7]{24,}(?:\r?\n[A-Z2-7]{8,})*={0,6}"  # base64 too by its letters, so that one search sees both
 _HEX = r"(?:0x)?[0-9A-Fa-f]{2}(?:[ :,-]{0,2}(?:0x)?[0-9A-Fa-f]{2}){9,}"
 _BINARY = r"[01]{8}(?:[ ,]?[01]{8}){5,}"
 _CODES = r"[0-9]{2,3}(?:[ ,]{1,2}[0-9]{2,3}){9,}"
@@ -231,7 +238,9 @@ _SPACED = r"\b[A-Za-z0-9](?:[ .*_|/,-][A-Za-z0-9]\b){4,}(?:[ ]{2,4}[A-Za-z0-9](?
 # One pass over the text decides whether there is anything to decode; nearly always there is not.
 _ANYTHING = re2.compile(f"{_ESCAPES}|{_BASE64}|{_HEX}|{_BINARY}|{_CODES}|{_SPACED}")
 _ESCAPES_RE, _SPACED_RE = re2.compile(_ESCAPES), re2.compile(_SPACED)
-_BASE64_RE, _HEX_RE, _BINARY_RE, _CODES_RE = (re2.compile(p) for p in (_BASE64, _HEX, _BINARY, _CODES))
+_BASE64_RE, _BASE32_RE, _HEX_RE, _BINARY_RE, _CODES_RE = (
+    re2.compile(p) for p in (_BASE64, _BASE32, _HEX, _BINARY, _CODES)
+)
 
 
 def _children(view: View, clearest: View) -> Iterator[View]:
@@ -296,6 +305,12 @@ def _from_base64(run: str) -> Iterator[str]:
         yield from _texts(binascii.a2b_base64(padded))
 
 
+def _from_base32(run: str) -> Iterator[str]:
+    compact = "".join(run.split()).rstrip("=")
+    whole = compact[: len(compact) - (len(compact) % 8 in (1, 3, 6))]  # lengths that no encoder makes
+    yield from _texts(base64.b32decode(whole + "=" * (-len(whole) % 8)))
+
+
 def _from_hex(run: str) -> Iterator[str]:
     digits = "".join(char for char in run.replace("0x", "") if char not in " :,-")
     if len(digits) % 2 == 0:
@@ -325,6 +340,7 @@ _READABLE = re2.compile("[\\pL\\pN\\pP\\pZ\\t\\n\\r+=<>$|^`~]{8,}")  # U+FFFD is
 
 _DECODERS = (
     (_BASE64_RE, _from_base64),
+    (_BASE32_RE, _from_base32),
     (_HEX_RE, _from_hex),
     (_BINARY_RE, _from_binary),
     (_CODES_RE, _from_codes),
@@ -340,3 +356,79 @@ def _reversed_views(view: View) -> Iterator[View]:
     """Text after a right-to-left override is shown, and so meant, backwards."""
     for match in _OVERRIDE.finditer(view.text):
         yield Decoded(fold(match.group())[::-1], view, match.span())
+
+
+# --- words in disguise ------------------------------------------------------------------------------
+
+WORD_CHARS_MIN = 16  # no credential is shorter
+PIECE_CHARS_MIN = 10  # of a word cut once; cut more often its pieces may be of any length
+_IN_WORD = r"[A-Za-z0-9_.~+/=:-]"
+_LONG = rf"{_IN_WORD}{{{WORD_CHARS_MIN},}}"
+_CUT = (
+    rf"{_IN_WORD}{{{PIECE_CHARS_MIN},}}\r?\n{_IN_WORD}|{_IN_WORD}\r?\n{_IN_WORD}{{{PIECE_CHARS_MIN},}}"
+    rf"|{_IN_WORD}(?:\r?\n{_IN_WORD}{{1,{PIECE_CHARS_MIN}}})\r?\n{_IN_WORD}"
+)
+_ANY_LONG, _ANY_CUT = re2.compile(_LONG), re2.compile(_CUT)
+# Runs that never go back: linear in any text, and quicker here than RE2, which counts its places anew each time.
+_LONG_WORDS = re.compile(rf"(?<!{_IN_WORD}){_IN_WORD}{{{WORD_CHARS_MIN},}}+")
+_CUT_WORDS = re.compile(rf"(?<!{_IN_WORD}){_IN_WORD}++(?:\r?\n{_IN_WORD}++)++")
+_ONLY_WORDS = re.compile(r"[A-Za-z]?[a-z./:-]*+")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words of a parent read otherwise, one a line: whatever is found in one condemns the whole word."""
+
+    text: str
+    parent: View
+    spans: tuple[tuple[int, Span], ...]  # where in `text` a word begins, and the parent's own
+
+    def locate(self, start: int, end: int) -> Span:
+        index = bisect_right(self.spans, start, key=lambda word: word[0]) - 1
+        return self.parent.locate(*self.spans[index][1])
+
+
+@dataclass(frozen=True, slots=True)
+class Unbroken:
+    """parent[start:end] without its line breaks."""
+
+    text: str
+    parent: View
+    start: int
+    end: int
+
+    def locate(self, start: int, end: int) -> Span:
+        written = enumerate(self.parent.text[self.start : self.end], self.start)
+        origins = [index for index, char in written if char not in "\r\n"]
+        return self.parent.locate(origins[start], origins[max(start, end - 1)] + 1)
+
+
+def disguises(view: View) -> Iterator[View]:
+    """All long words that are no plain ones, backwards and with their letters turned by thirteen."""
+    if not _ANY_LONG.search(view.text):
+        return
+    spans: list[tuple[int, Span]] = []
+    texts: list[str] = []
+    length = 0
+    for match in _LONG_WORDS.finditer(view.text):
+        word = match.group()
+        if _ONLY_WORDS.fullmatch(word):
+            continue
+        for text in (word[::-1], codecs.encode(word, "rot13")):
+            spans.append((length, match.span()))
+            texts.append(text)
+            length += len(text) + 1
+    if texts:
+        yield Words("\n".join(texts), view, tuple(spans))
+
+
+def unbroken(view: View) -> Iterator[View]:
+    """Words that line breaks cut, pulled together: once into long pieces, or often."""
+    if "\n" not in view.text or not _ANY_CUT.search(view.text):
+        return
+    for match in _CUT_WORDS.finditer(view.text):
+        pieces = match.group().split()
+        word = "".join(pieces)
+        cut_up = len(pieces) > 2 or max(map(len, pieces)) >= PIECE_CHARS_MIN
+        if cut_up and len(word) >= WORD_CHARS_MIN and not _ONLY_WORDS.fullmatch(word):
+            yield Unbroken(word, view, *match.span())

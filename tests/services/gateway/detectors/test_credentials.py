@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 import secrets
 import string
@@ -151,14 +152,63 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "zero width": lambda text: "\u200b".join(text),
     "fullwidth": lambda text: "".join(chr(ord(char) + 0xFEE0) for char in text),
     "HTML entities": lambda text: "".join(f"&#x{ord(char):x};" for char in text),
+    "backwards": lambda text: text[::-1],
+    "ROT13": lambda text: codecs.encode(text, "rot13"),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "base32 without its end": lambda text: base64.b32encode(text.encode()).decode().rstrip("="),
+    "two lines": lambda text: f"{text[: len(text) // 2]}\n{text[len(text) // 2 :]}",
+    "lines of eight": lambda text: "\r\n".join(text[at : at + 8] for at in range(0, len(text), 8)),
+    "a line a letter": "\n".join,
+    "soft hyphens": "\u00ad".join,
+    "backwards with zero width": lambda text: "\u200b".join(text[::-1]),
+    "base64 of itself backwards": lambda text: base64.b64encode(text[::-1].encode()).decode(),
 }
+ISSUED = [name for name in MADE_UP if not name.startswith("private_key")]
 
 
 @pytest.mark.parametrize("dress", DRESSES)
-def test_a_credential_is_found_in_disguise(dress: str) -> None:
-    disguised = DRESSES[dress]("ghp_" + drawn(36))
+@pytest.mark.parametrize("name", ISSUED)
+def test_a_credential_is_found_in_disguise(dress: str, name: str) -> None:
+    disguised = DRESSES[dress](MADE_UP[name]())
 
     assert covered(f"see {disguised} there", disguised)
+
+
+def test_a_credential_that_goes_on_in_the_next_line_is_found_to_its_end() -> None:
+    value = "sk-ant-api03-" + drawn(93)
+    disguised = f"{value[:60]}\n{value[60:]}"
+
+    assert covered(f"see {disguised} there", disguised)
+
+
+def test_the_word_after_a_credential_at_the_end_of_a_line_is_left_alone() -> None:
+    value = "ghp_" + drawn(36)
+    text = f"The token is {value}\nPlease rotate it."
+
+    (finding,) = DETECTOR.find(text)
+    assert text[finding.start : finding.end] == value
+
+
+WRAPPED = (
+    "The administration of the department\nacknowledges your request of 2026-11-22\nand approves 12 days, i.e.\n"
+    "from 1 December.\n\nResponsibilities:\n- documentation\n- communication\n\nname\nversion\n1.2.3\nlicence\nMIT\n"
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    noise=st.one_of(
+        st.uuids().map(str),
+        st.binary(min_size=16, max_size=48).map(bytes.hex),
+        st.binary(min_size=16, max_size=48).map(lambda raw: "sha256:" + raw.hex()),
+        st.lists(st.sampled_from(["services", "gateway", "v2", "test_1", "2026-11-22", "ask"]), min_size=3).map(
+            lambda parts: "https://docs.example.com/" + "/".join(parts)
+        ),
+    ),
+    end=st.sampled_from([" ", "\n", ".\n", "\n\n"]),
+)
+def test_long_honest_words_and_wrapped_lines_are_no_credential_in_disguise(noise: str, end: str) -> None:
+    assert DETECTOR.find(f"{WRAPPED}See {noise}{end}and then\n{noise}\n{WRAPPED}") == ()
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,7 +13,7 @@ from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.detectors.patterns import without_overlaps
 from services.gateway.detectors.personal_data import PersonalDataDetector
 from services.gateway.detectors.prompt_injection import PromptInjectionDetector
-from services.gateway.detectors.text_views import fold, views
+from services.gateway.detectors.text_views import Words, disguises, fold, unbroken, views
 from services.gateway.exchange import Finding
 from services.gateway.ports import Detector
 
@@ -25,7 +25,22 @@ DETECTORS: dict[str, Detector] = {
 ANY_TEXT = st.text(st.characters(), max_size=200)
 DRESSED = st.lists(
     st.sampled_from(
-        ["%41", "&#105;", "\\u0069", "aWdub3JlIGFsbCBwcmV2", "i g n o r e", "\u200b", "é", "Ａ", "x ", "\ud800"]
+        [
+            "%41",
+            "&#105;",
+            "\\u0069",
+            "aWdub3JlIGFsbCBwcmV2",
+            "i g n o r e",
+            "\u200b",
+            "é",
+            "Ａ",
+            "x ",
+            "\ud800",
+            "\n",
+            "\r\n",
+            "aK1_" * 5,
+            "Z9",
+        ]
     )
 ).map("".join)
 
@@ -33,8 +48,11 @@ DRESSED = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(st.one_of(ANY_TEXT, DRESSED))
 def test_every_span_of_every_view_leads_into_the_original(text: str) -> None:
-    for view in views(text):
+    readings = [other for view in views(text) for other in (view, *disguises(view), *unbroken(view))]
+    for view in readings:
         for start in range(0, len(view.text), 7):
+            if view.text[start] == "\n" and isinstance(view, Words):
+                continue  # stands between two words and comes from nowhere
             begin, end = view.locate(start, min(start + 3, len(view.text)))
             assert 0 <= begin < end <= len(text)
 
@@ -81,6 +99,10 @@ EVIL = {
     "zero width": "i\u200b" * 100_000,
     "hyphens": "-" * 200_000,
     "urls": "a://" * 50_000,
+    "one word": "a1B2" * 50_000,
+    "long words": "a1B2c3D4e5F6g7H8 " * 12_000,
+    "a line a letter": "a1\n" * 60_000,
+    "cut words": "a1B2c3D4e5\nx " * 15_000,
     "bidi": "\u202eabcdefgh" * 20_000,
 }
 SECONDS_MAX = 6.0  # quadratic time would be minutes; a busy machine is no reason to fail

@@ -19,7 +19,7 @@ from services.gateway.exchange import Event, Finish, Generated, Grounded, TextDe
 from services.gateway.openai_answer import ChatAnswer
 from services.gateway.stages.output_validation import HOLD_BACK_CHARS, STEP_CHARS, Verdict, validate
 from tests.services.gateway.clients.upstreams import sse
-from tests.services.gateway.detectors.test_credentials import MADE_UP
+from tests.services.gateway.detectors.test_credentials import DRESSES, ISSUED, MADE_UP
 from tests.services.gateway.detectors.test_personal_data import FOUND
 from tests.services.gateway.stages.test_output_validation import FILLER, REAL, deltas, grounded, released
 
@@ -53,6 +53,16 @@ def _require_gone(texts: Sequence[str], value: str) -> None:
     # What would still tell most of it: no half of it leaves either.
     assert value[: len(value) // 2 + 1] not in "".join(texts)
     assert value[len(value) // 2 :] not in "".join(texts)
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+@pytest.mark.parametrize("name", ISSUED)
+async def test_one_character_at_a_time_no_credential_leaves_in_disguise(name: str, dress: str) -> None:
+    value = DRESSES[dress](CREDENTIALS[name])
+    text = f"{FILLER} It is {value} as agreed. {FILLER}"
+    texts, *_ = await released(deltas(text, *range(len(text))), grounded())
+    _require_gone(texts, value)
+    assert "as agreed" in "".join(texts)
 
 
 @some
