@@ -128,9 +128,16 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
 class _Counted(msgspec.Struct):
+    """Here, unlike with Bedrock, what a cache held is part of `prompt_tokens` already."""
+
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails | None = None
 
 
 class _Reply(msgspec.Struct):
@@ -234,7 +241,11 @@ def _reason(reason: str | None) -> str:
 
 
 def _usage(said: _Counted | None) -> Usage | None:
-    return None if said is None else counted(said.prompt_tokens, said.completion_tokens)
+    if said is None:
+        return None
+    details = said.prompt_tokens_details
+    cached = (details.cached_tokens or 0) if details is not None else 0
+    return counted(said.prompt_tokens, said.completion_tokens, cached)
 
 
 def _version(model: str | None) -> str:

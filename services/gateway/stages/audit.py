@@ -27,6 +27,7 @@ from services.gateway.exchange import (
     Usage,
 )
 from services.gateway.ports import AuditLog
+from services.gateway.stages.worst_case import price_digest
 from services.gateway.timeline import StageTime
 
 Body = dict[str, str | int | float | bool | tuple[str, ...] | None]
@@ -81,6 +82,7 @@ async def record_outcome(governed: Governed, grounded: Grounded | None, outcome:
     body["cache_write_tokens"] = outcome.usage.cache_write_tokens
     body["usage_estimated"] = outcome.usage_estimated
     body["usd"] = str(outcome.usd)
+    body["price_digest"] = price_digest(governed.admitted.model)
     body["model_version"] = outcome.model_version
     body["chunks"] = tuple(f"{chunk.document_digest}#{chunk.number}" for chunk in chunks)
     body["response_class"] = _response_class(governed, chunks)

@@ -7,6 +7,8 @@ knowing the model.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
+from hashlib import sha256
 
 from services.gateway.exchange import Grounded, ModelOffer, Role, Submission, Usage
 
@@ -21,7 +23,7 @@ _MILLION = Decimal(1_000_000)
 
 def price(model: ModelOffer, usage: Usage) -> Decimal:
     """US dollars for `usage`: each class of tokens at its own price."""
-    fresh = usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens
+    fresh = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
     read, written = _cache_prices(model)
     return (
         model.usd_per_million_input_tokens * fresh
@@ -35,6 +37,20 @@ def price_max(model: ModelOffer, input_tokens: int, output_tokens: int) -> Decim
     """US dollars that a call cannot exceed, whatever the backend's cache does with its input."""
     dearest = max(model.usd_per_million_input_tokens, *_cache_prices(model))
     return (dearest * input_tokens + model.usd_per_million_output_tokens * output_tokens) / _MILLION
+
+
+def price_digest(model: ModelOffer) -> str:
+    """sha256:<64 hex> of the model's prices: what a record names, so that its cost can be computed again."""
+    read, written = _cache_prices(model)
+    usual, output = model.usd_per_million_input_tokens, model.usd_per_million_output_tokens
+    return _digest_of(model.id, usual, output, read, written)
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(name: str, *usd_per_million: Decimal) -> str:
+    """Of input, output, cache reads and cache writes, in the shortest writing of each number."""
+    words = [name, *(format(usd.normalize(), "f") for usd in usd_per_million)]
+    return f"sha256:{sha256(chr(10).join(words).encode()).hexdigest()}"
 
 
 def _cache_prices(model: ModelOffer) -> tuple[Decimal, Decimal]:
