@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from services.gateway.adapters.audit_archive import HeadArchive
+from services.gateway.adapters.audit_owed import OwedOutcomes
 from services.gateway.adapters.audit_recovery import Recovery
 from services.gateway.adapters.audit_sealer import Archive, Sealer, Signer
 from services.gateway.adapters.audit_signer import KmsSigner
@@ -44,6 +45,7 @@ class AuditChain:
         self._writer = ChainWriter(database, genesis, self._committed)
         self._sealer = Sealer(self._writer, signer, archive)
         self._recovery = Recovery(database, signer, archive, lambda: self._writer.chain.id, self.append)
+        self._owed = OwedOutcomes(database, self._append)
         self._writing = GroupCall[Entry, None](STAGE, self._writer.write, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._committed_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -55,11 +57,19 @@ class AuditChain:
         self._tasks = [
             asyncio.create_task(self._sealer.run()),
             asyncio.create_task(self._recovery.run()),
+            asyncio.create_task(self._owed.run()),
             asyncio.create_task(self._beat()),
         ]
 
     async def append(self, record: AuditRecord) -> None:
-        """Returns only when the record is durable; Unavailable otherwise."""
+        """Returns only when the record is durable; Unavailable otherwise. An outcome is then written later."""
+        try:
+            await self._append(record)
+        except Unavailable:
+            self._owed.owe(record)
+            raise
+
+    async def _append(self, record: AuditRecord) -> None:
         self.ready()
         try:
             added = entry(record.kind, record.request_id, record.body)
@@ -90,6 +100,8 @@ class AuditChain:
         """Finishes what was begun, ends the chain with a record and seals it."""
         if self._closing:
             return
+        with suppress(Unavailable):
+            await self._owed.pay()
         self._closing = True
         for task in self._tasks:
             task.cancel()

@@ -46,7 +46,9 @@ class Sealer:
         self._signer = signer
         self._archive = archive
         self._sealed: tuple[UUID, int] | None = None  # chain and size under the last head
-        self._unfinished: tuple[UUID, str, bytes] | None = None  # a head whose storing failed or is unknown
+        self._unfinished: tuple[UUID, int, bytes] | None = (
+            None  # chain, size, a head whose storing failed or is unknown
+        )
         self._unsealed_since: float | None = None
         self._sealing = asyncio.Lock()
 
@@ -88,21 +90,22 @@ class Sealer:
                 return
             text = state(chain.id, frontier, last_hash, chain.id, datetime.now(UTC))
             # Kept until it is stored: after a lost answer the same bytes are tried again, never a second head.
-            self._unfinished = chain.id, name(chain.id, frontier.size - 1), seal(text, await self._signer.sign(text))
+            self._unfinished = chain.id, frontier.size, seal(text, await self._signer.sign(text))
             await self._finish_unfinished(chain.id)
-            self._sealed = chain.id, frontier.size
             is_all = self._writer.chain.id == chain.id and self._writer.chain.size == frontier.size
             self._unsealed_since = None if is_all else began
 
     async def _finish_unfinished(self, chain: UUID) -> None:
         if self._unfinished is None:
             return
-        of_chain, object_name, content = self._unfinished
+        of_chain, size, content = self._unfinished
         if of_chain != chain:
             # The writer had to begin another chain; whoever recovers the old one puts a head over its end.
             self._unfinished = None
             return
+        object_name = name(of_chain, size - 1)
         if not await self._archive.put(object_name, content) and await self._archive.get(object_name) != content:
             # Never overwritten and never accepted: the chain stays unsealed, so it stops taking records.
             raise Unavailable(STAGE, f"{object_name} exists and is not the head this writer made")
         self._unfinished = None
+        self._sealed = of_chain, size

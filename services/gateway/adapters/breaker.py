@@ -9,10 +9,10 @@ from collections.abc import Callable
 class Breaker:
     """Open means: do not try. Once the pause is over one try is let through at a time."""
 
-    def __init__(self, *, failures_max: int, pause_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, failures_max: int, pause_s: float, clock: Callable[[], float] | None = None) -> None:
         self._failures_max = failures_max
         self._pause_s = pause_s
-        self._clock = clock
+        self._clock = clock or time.monotonic
         self._failures = 0
         self._closed_from = 0.0
 

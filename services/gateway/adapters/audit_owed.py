@@ -1,0 +1,63 @@
+"""Outcomes that could not be written when they were due: kept, and written as soon as the store takes them.
+
+An intent without an outcome would stay open for as long as its gateway lives. What is in doubt may be durable
+after all, and another gateway may have closed the request meanwhile: the store is asked first, so that a request
+has one end. A record written late says so, because its caller was not given the last byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from services.gateway.adapters.database import Database
+from services.gateway.audit.record import CLOSING_KINDS, INTENT
+from services.gateway.exchange import AuditRecord, Unavailable
+
+OUTCOME = "outcome"
+INTERVAL_S = 1.0
+OWED_MAX = 10_000  # the rest is counted by `gateway audit verify` as intents without an outcome
+STILL_OPEN = """
+SELECT request_id FROM audit.record WHERE request_id = ANY ($1)
+GROUP BY request_id HAVING bool_or(kind = $2) AND NOT bool_or(kind = ANY ($3))
+"""
+
+_logger = logging.getLogger(__name__)
+
+
+class OwedOutcomes:
+    def __init__(self, database: Database, append: Callable[[AuditRecord], Awaitable[None]]) -> None:
+        self._database = database
+        self._append = append
+        self._owed: dict[str, AuditRecord] = {}
+
+    def owe(self, record: AuditRecord) -> None:
+        """`record` may or may not be durable: it is looked after, if it is one that ends a request."""
+        if record.kind != OUTCOME:
+            return
+        if len(self._owed) < OWED_MAX:
+            self._owed.setdefault(record.request_id, record)
+        else:
+            _logger.error("too many outcomes are owed: one is given up")
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            try:
+                await self.pay()
+            except Unavailable as failure:
+                _logger.warning("%d outcomes are still owed: %s", len(self._owed), failure.reason)
+
+    async def pay(self) -> None:
+        """Writes what is still missing; Unavailable when that is not possible yet."""
+        if not self._owed:
+            return
+        owed = dict(self._owed)
+        rows = await self._database.fetch(STILL_OPEN, list(owed), INTENT, list(CLOSING_KINDS))
+        missing = {row["request_id"] for row in rows}
+        for request_id, record in owed.items():
+            if request_id in missing:
+                await self._append(replace(record, body={**record.body, "late": True}))
+            self._owed.pop(request_id, None)
