@@ -1,4 +1,4 @@
-"""What the operator page shows of today, read from the audit records: as the auditor, who may change nothing.
+"""What the operator page shows of today, read from the audit records in transactions that can change nothing.
 
 Records are the one source: what was used, what it cost and why it was refused is in them, from every gateway of
 the environment. How many are read is bounded, so that looking never slows answering. Who a user is does not
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, connect, unavailable
+from services.gateway.adapters.database import Connection, Database, connect
 from services.gateway.audit.record import NO_HASH, RecordError, leaf_hash, parse
 from services.gateway.settings import Settings
 
-READER = "gateway_auditor"
 RECORDS_MAX = 100_000  # of one chain
 CHAINS_MAX = 500
 ROWS_MAX = 20  # of one table
@@ -154,20 +154,23 @@ class OperatorFigures:
     async def close(self) -> None:
         await self._database.close()
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection that the database lets change nothing, whatever its role may do otherwise."""
+        async with (
+            self._database.connection(deadline_s=DEADLINE_S) as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
     async def _read(self, own_chain: str) -> Today:
-        try:
-            async with (
-                self._database.connection(deadline_s=DEADLINE_S) as connection,
-                connection.transaction(isolation="repeatable_read", readonly=True),
-            ):
-                return await _today(connection, own_chain)
-        except DRIVER_ERRORS as error:
-            raise unavailable(error) from error
+        async with self.reading() as connection:
+            return await _today(connection, own_chain)
 
 
 def operator_figures(settings: Settings) -> OperatorFigures:
-    """Logs in as the auditor, whatever the gateway itself logs in as."""
-    return OperatorFigures(connect(replace(settings, database_user=READER)))
+    """Of connections of its own, so that who looks takes none from who answers."""
+    return OperatorFigures(connect(settings))
 
 
 async def _today(connection: Connection, own_chain: str) -> Today:
