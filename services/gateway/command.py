@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | check | migrate | ingest [--once] | audit verify | audit prove | redact-dataset`.
+"""The command line: `gateway serve | check | migrate | ingest [--once] | audit … | erase | redact-dataset`.
 
 Settings come from the environment. A setting that is missing or unsafe is one sentence and exit code 1.
 """
@@ -12,20 +12,25 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from datetime import date
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
+from uuid import UUID
 
 import uvicorn
 import uvloop
 
-from services.gateway import audit_prove, audit_verify, operations_server
+from services.gateway import audit_consistency, audit_export, audit_prove, audit_verify, operations_server
 from services.gateway.adapters import migrations
 from services.gateway.adapters.cedar_authorization import PolicyError
 from services.gateway.adapters.migrations import MigrationError
+from services.gateway.adapters.spend import By
 from services.gateway.adapters.tls import server_context
 from services.gateway.app import Gateway
 from services.gateway.configuration_check import check
 from services.gateway.detectors.credentials import CredentialDetector
+from services.gateway.erasure import Erasure, erase
 from services.gateway.exchange import Denied
 from services.gateway.http_protocol import BoundedHttp
 from services.gateway.ingestion import ingest
@@ -33,6 +38,7 @@ from services.gateway.logs import write_to_stdout
 from services.gateway.readiness import Readiness
 from services.gateway.redact_dataset import Order, redact_dataset
 from services.gateway.settings import Address, Settings, SettingsError
+from services.gateway.spend_table import spend, today
 
 DRAIN_S = 25  # less than the 30 s that ECS gives
 KEEP_ALIVE_S = 75  # longer than the load balancer's idle timeout: it must be the one that closes
@@ -72,6 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     proving = audit.add_parser("prove", help="print proofs of a request's records, for outsiders")
     proving.add_argument("request_id", help="as in the response's x-request-id")
     proving.set_defaults(run=_prove)
+    _add_reading(audit)
+    erasing = commands.add_parser("erase", help="take documents out of the vector store, and write it down")
+    erasing.add_argument("--workload", required=True)
+    erasing.add_argument("--tenant", required=True)
+    erasing.add_argument("--collection", default="", help="with --document; without both, everything of the tenant")
+    erasing.add_argument("--document", default="")
+    erasing.set_defaults(run=_erase)
+    spending = commands.add_parser("spend", help="what was spent, by workload, tenant, user or model")
+    spending.add_argument("--by", type=By, choices=list(By), default=By.WORKLOAD, help="whose lines (%(default)s)")
+    spending.add_argument("--from", type=date.fromisoformat, default=today(), dest="first", help="first day, UTC")
+    spending.add_argument("--to", type=date.fromisoformat, default=today(), dest="last", help="last day, UTC")
+    spending.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a line")
+    spending.set_defaults(run=_spend)
     redacting = commands.add_parser("redact-dataset", help="redact invocation records into quarantine")
     redacting.add_argument("--source", required=True, metavar="BUCKET", help="content bucket to read")
     redacting.add_argument("--prefix", required=True, help="which of its objects")
@@ -83,6 +102,27 @@ def _parser() -> argparse.ArgumentParser:
     )
     redacting.set_defaults(run=_redact)
     return parser
+
+
+def _add_reading(audit: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    exporting = audit.add_parser("export", help="print the records of a time range, one a line, and a manifest")
+    exporting.add_argument("--since", required=True, type=_moment, metavar="TIME", help="as 2026-01-31T00:00:00Z")
+    exporting.add_argument("--until", required=True, type=_moment, metavar="TIME", help="not included")
+    exporting.add_argument("--tenant", default="", help="of one tenant only")
+    exporting.add_argument("--subject", default="", help="of one user only: `sub` of the token")
+    exporting.set_defaults(run=_export)
+    continuing = audit.add_parser("consistency", help="prove that a later head of a chain continues an earlier one")
+    continuing.add_argument("chain", type=UUID)
+    continuing.add_argument("first", type=int, help="number of a record under the earlier head")
+    continuing.add_argument("second", type=int, nargs="?", help="number of one under the later; else the last head")
+    continuing.set_defaults(run=_consistency)
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError("a time needs its zone, as in 2026-01-31T00:00:00Z")
+    return moment
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
@@ -167,6 +207,26 @@ def _verify(settings: Settings, options: argparse.Namespace) -> int:
 
 def _prove(settings: Settings, options: argparse.Namespace) -> int:
     return audit_prove.prove(settings, options.request_id, sys.stdout)
+
+
+def _export(settings: Settings, options: argparse.Namespace) -> int:
+    wanted = audit_export.Wanted(options.since, options.until, options.tenant, options.subject)
+    return audit_export.export(settings, wanted, sys.stdout)
+
+
+def _consistency(settings: Settings, options: argparse.Namespace) -> int:
+    return audit_consistency.prove(settings, options.chain, options.first, options.second, sys.stdout)
+
+
+def _erase(settings: Settings, options: argparse.Namespace) -> int:
+    if bool(options.collection) != bool(options.document):
+        return _refused("--collection and --document go together")
+    erasure = Erasure(options.workload, options.tenant, options.collection, options.document)
+    return erase(settings, erasure, sys.stdout)
+
+
+def _spend(settings: Settings, options: argparse.Namespace) -> int:
+    return spend(settings, options.by, options.first, options.last, sys.stdout, as_json=options.as_json)
 
 
 def _redact(settings: Settings, options: argparse.Namespace) -> int:
