@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from tests.contracts.programs import captured, of_type, only
 from tests.stacks.configurations import ENVIRONMENTS
 
 pytestmark = pytest.mark.xdist_group("programs")  # one worker captures each graph once
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 OWN = cloudwatch_figures.NAMESPACE
 # What AWS itself counts: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html,
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
@@ -79,6 +82,14 @@ def test_a_gateway_that_tells_nothing_is_noticed_by_its_silence(stack: str) -> N
     assert silent["treatMissingData"] == "breaching"
     others = [alarm for alarm in alarms(captured("platform", stack)) if alarm["name"] != silent["name"]]
     assert {alarm["treatMissingData"] for alarm in others} == {"notBreaching"}
+
+
+def test_every_alarm_is_explained_to_whoever_hears_it() -> None:
+    explained = set(re.findall(r"`([a-z-]+)`", OPERATIONS.read_text(encoding="utf-8").partition("## Alarms")[2]))
+    named = [one.name for one in of_type(captured("platform", "prod"), "MetricAlarm")]
+    ours = {name.removeprefix("alarm-gateway-") for name in named if name.startswith("alarm-gateway-")}
+
+    assert {name for name in ours if not name.endswith(("-dead-letters", "-late"))} <= explained
 
 
 def test_no_two_graphs_of_the_dashboard_lie_over_each_other() -> None:
