@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 
 from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, unavailable
 from services.gateway.audit.merkle import Frontier
-from services.gateway.audit.record import GENESIS, INTENT, NO_HASH, Body, Entry, Row, entry, row
+from services.gateway.audit.record import GENESIS, INTENT, NO_HASH, Body, Entry, Row, entry, row, timestamp
 from services.gateway.exchange import Unavailable
 
 STAGE = "audit"
@@ -205,11 +205,11 @@ class ChainWriter:
 
 
 def _rows(chain: OpenChain, entries: Sequence[Entry]) -> list[Row]:
-    now = datetime.now(UTC)
+    name, now = str(chain.id), timestamp(datetime.now(UTC))
     rows: list[Row] = []
     previous = chain.last_hash
     for seq, added in enumerate(entries, start=chain.size):
-        rows.append(row(chain.id, seq, previous, added, now))
+        rows.append(row(name, seq, previous, added, now))
         previous = rows[-1].hash
     return rows
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import ROUND_UP, Decimal
+from functools import lru_cache
 from typing import TypeVar, cast
-from uuid import UUID, uuid4
 
 from services.gateway.adapters.database import Database
 from services.gateway.adapters.group_call import GroupCall
@@ -28,7 +29,6 @@ DEADLINE_S = 1.5
 RESERVATION_AGE_MAX = timedelta(minutes=15)  # longer than any request may take; then it counts as spent
 SWEEP_INTERVAL_S = 60.0
 UNSETTLED_MAX = 10_000
-BUDGETS_MAX = 6  # of one request
 USD_STEP = Decimal("0.000000001")  # numeric(18, 9): costs are rounded up to it
 USD_MAX = Decimal(100_000_000)
 
@@ -49,7 +49,7 @@ class _Budget:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    id: UUID
+    id: str  # a UUID's 32 hexadecimal digits, all of them random
     request_id: str
     usd: Decimal
     budgets: tuple[_Budget, ...]
@@ -66,10 +66,10 @@ class Ledger:
         self._reserving = GroupCall[_Asked, int](
             STAGE, self._reserve, group_max=GROUP_MAX, waiting_max=WAITING_MAX, abandoned=self._give_back
         )
-        self._settling = GroupCall[tuple[UUID, Decimal] | None, None](
+        self._settling = GroupCall[tuple[str, Decimal] | None, None](
             STAGE, self._settle, group_max=GROUP_MAX, waiting_max=WAITING_MAX
         )
-        self._unsettled: dict[UUID, Decimal] = {}  # failed or not yet tried; goes with the next group
+        self._unsettled: dict[str, Decimal] = {}  # failed or not yet tried; goes with the next group
         self._sweeping: asyncio.Task[None] | None = None
 
     async def reserve(
@@ -79,15 +79,15 @@ class Ledger:
         person = f"{caller.issuer}|{caller.subject}"
         who = tuple(map(_stored, (registration.workload, caller.tenant, person, model)))
         budgets = _budgets(caller, registration, role.budget)
-        asked = _Asked(uuid4(), request_id, _rounded(usd), budgets, cast(tuple[str, str, str, str], who))
+        asked = _Asked(secrets.token_hex(16), request_id, _rounded(usd), budgets, cast(tuple[str, str, str, str], who))
         verdict = await self._reserving(asked)
         if verdict == 0:
-            return Reservation(str(asked.id), asked.usd)
+            return Reservation(asked.id, asked.usd)
         raise _denied(asked.usd, budgets[verdict - 1])
 
     async def settle(self, reservation: Reservation, usd: Decimal) -> None:
         """Books what was really used. When the database fails, it is remembered and tried again later."""
-        await self._settling((UUID(reservation.id), _rounded(usd)))
+        await self._settling((reservation.id, _rounded(usd)))
 
     def start(self) -> None:
         if self._sweeping is None:
@@ -128,12 +128,13 @@ class Ledger:
         # Sorted by code point, which is the order (collation C) in which the function locks.
         scopes = sorted({budget.scope for asked in group for budget in asked.budgets})
         number = {scope: index for index, scope in enumerate(scopes, start=1)}
+        most = max(len(asked.budgets) for asked in group)
         columns = (
             [asked.id for asked in group],
             [asked.request_id for asked in group],
             [asked.usd for asked in group],
-            [_row([number[budget.scope] for budget in asked.budgets], 0) for asked in group],
-            [_row([budget.limit for budget in asked.budgets], Decimal(0)) for asked in group],
+            [_row([number[budget.scope] for budget in asked.budgets], 0, most) for asked in group],
+            [_row([budget.limit for budget in asked.budgets], Decimal(0), most) for asked in group],
             [list(asked.who) for asked in group],  # a tuple would be a row of a table
         )
         try:
@@ -144,7 +145,7 @@ class Ledger:
             raise
         return cast(list[int], verdicts)  # smallint[] by the function's signature
 
-    async def _settle(self, group: list[tuple[UUID, Decimal] | None]) -> Sequence[None]:
+    async def _settle(self, group: list[tuple[str, Decimal] | None]) -> Sequence[None]:
         """Settles the group and what is left from before; None asks for the latter only."""
         # The first settlement of a reservation is the one that counts, here as in the database.
         due = {**dict(item for item in reversed(group) if item is not None), **self._unsettled}
@@ -157,7 +158,7 @@ class Ledger:
             self._unsettled.pop(id_, None)
         return [None] * len(group)
 
-    def _remember(self, due: dict[UUID, Decimal]) -> None:
+    def _remember(self, due: dict[str, Decimal]) -> None:
         for id_, usd in due.items():
             if len(self._unsettled) < UNSETTLED_MAX:  # the rest expires as spent
                 self._unsettled.setdefault(id_, usd)
@@ -167,37 +168,31 @@ class Ledger:
         self._remember({asked.id: Decimal(0)})
 
 
-def user_scope(registration: Registration, caller: Caller) -> str:
-    person = f"{_escaped(caller.issuer)}|{_escaped(caller.subject)}"
-    return f"user:{_escaped(registration.workload)}:{_escaped(caller.tenant)}:{person}"
-
-
-def tenant_scope(registration: Registration, caller: Caller) -> str:
-    return f"tenant:{_escaped(registration.workload)}:{_escaped(caller.tenant)}"
-
-
-def workload_scope(registration: Registration) -> str:
-    return f"workload:{_escaped(registration.workload)}"
+@lru_cache(maxsize=4_096)
+def _scopes(workload: str, tenant: str, issuer: str, subject: str) -> tuple[str, str, str]:
+    """Those of a user, of its tenant and of its workload."""
+    workload, tenant = _escaped(workload), _escaped(tenant)
+    user = f"user:{workload}:{tenant}:{_escaped(issuer)}|{_escaped(subject)}"
+    return user, f"tenant:{workload}:{tenant}", f"workload:{workload}"
 
 
 def _budgets(caller: Caller, registration: Registration, budget: RoleBudget) -> tuple[_Budget, ...]:
     """Those that there are, the narrowest first."""
-    user, tenant = user_scope(registration, caller), tenant_scope(registration, caller)
-    workload = workload_scope(registration)
+    user, tenant, workload = _scopes(registration.workload, caller.tenant, caller.issuer, caller.subject)
     every = (
-        (user, budget.usd_per_day_user, "a day of this user"),
-        (f"month:{user}", budget.usd_per_month_user, "a month of this user"),
-        (tenant, budget.usd_per_day_tenant, "a day of this tenant"),
-        (f"month:{tenant}", budget.usd_per_month_tenant, "a month of this tenant"),
-        (workload, budget.usd_per_day_workload, "a day of this workload"),
-        (f"month:{workload}", budget.usd_per_month_workload, "a month of this workload"),
+        ("", user, budget.usd_per_day_user, "a day of this user"),
+        ("month:", user, budget.usd_per_month_user, "a month of this user"),
+        ("", tenant, budget.usd_per_day_tenant, "a day of this tenant"),
+        ("month:", tenant, budget.usd_per_month_tenant, "a month of this tenant"),
+        ("", workload, budget.usd_per_day_workload, "a day of this workload"),
+        ("month:", workload, budget.usd_per_month_workload, "a month of this workload"),
     )
-    return tuple(_Budget(scope, limit, said) for scope, limit, said in every if limit is not None)
+    return tuple(_Budget(period + scope, limit, said) for period, scope, limit, said in every if limit is not None)
 
 
-def _row(values: list[Value], nothing: Value) -> list[Value]:
+def _row(values: list[Value], nothing: Value, length: int) -> list[Value]:
     """All rows of an array of PostgreSQL have one length."""
-    return values + [nothing] * (BUDGETS_MAX - len(values))
+    return values + [nothing] * (length - len(values))
 
 
 def _stored(text: str) -> str:

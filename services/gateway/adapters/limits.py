@@ -12,13 +12,14 @@ import asyncio
 import hashlib
 import logging
 import math
+import secrets
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
-from uuid import uuid4
 
 import msgspec
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
@@ -95,7 +96,7 @@ class ValkeyLimits:
     ) -> Lease:
         """Charges the limits and takes a place, all or nothing: Denied 429 with retry_after_s when over."""
         scopes = _scopes(registration, role)
-        lease = Lease(uuid4().hex, keys(caller, registration, role), input_tokens, output_tokens)
+        lease = Lease(secrets.token_hex(16), keys(caller, registration, role), input_tokens, output_tokens)
         arguments: Call = ("acquire", lease.id, LEASE_S * 1000, input_tokens, output_tokens, *_limits(scopes))
         try:
             over, scope, retry_after_ms, *left = await self._decide(lease, arguments)
@@ -206,6 +207,7 @@ def keys(caller: Caller, registration: Registration, role: Role) -> tuple[str, .
     return tuple(f"{kind}:{{{slot}}}:{name}" for name in names for kind in ("limits", "leases"))
 
 
+@lru_cache(maxsize=4_096)
 def _digest(*parts: str) -> str:
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
 

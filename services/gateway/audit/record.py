@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from uuid import UUID
 
 import msgspec
 
@@ -83,7 +82,7 @@ def leaf_hash(record: bytes) -> bytes:
 
 def timestamp(moment: datetime) -> str:
     """UTC with microseconds, always of the same length."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def entry(kind: str, request_id: str, body: Body) -> Entry:
@@ -105,16 +104,16 @@ def entry(kind: str, request_id: str, body: Body) -> Entry:
     return Entry(kind, request_id, msgspec.Raw(encoded))
 
 
-def row(chain: UUID, seq: int, previous_hash: bytes, added: Entry, moment: datetime) -> Row:
-    """The next record of a chain."""
+def row(chain: str, seq: int, previous_hash: bytes, added: Entry, ts: str) -> Row:
+    """The next record of a chain; `ts` is a `timestamp`."""
     fields = {
         "body": added.body,
-        "chain": str(chain),
+        "chain": chain,
         "kind": added.kind,
         "previous_hash": previous_hash.hex(),
         "request_id": added.request_id,
         "seq": seq,
-        "ts": timestamp(moment),
+        "ts": ts,
         "version": 1,
     }
     record = canonical(fields)
