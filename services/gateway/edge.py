@@ -52,6 +52,7 @@ from services.gateway.request_body import Arrival
 from services.gateway.responses_answer import ResponsesAnswer
 from services.gateway.responses_request import read_responses
 from services.gateway.stages.admission import authenticate, model_not_found, offered, place
+from services.gateway.tokens import table
 
 HEARTBEAT_S = 10
 
@@ -237,12 +238,13 @@ class Embedding:
     def __init__(self, ports: Ports, metrics: Metrics) -> None:
         self._ports = ports
         self._metrics = metrics
+        self._read = partial(read_embedding, dimensions=ports.embeddings.dimensions)
+        table()  # read now, not while somebody waits, and wrong now rather than later
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del send
         reply = reply_of(scope)
-        read = partial(read_embedding, dimensions=self._ports.embeddings.dimensions)
-        caller, request = await received(scope, receive, Endpoint.EMBEDDINGS, self._ports, read)
+        caller, request = await received(scope, receive, Endpoint.EMBEDDINGS, self._ports, self._read)
         journey = Journey(request.submission, caller, self._ports, self._metrics.ended)
 
         async def answer() -> None:

@@ -118,8 +118,9 @@ async def test_bad_input_is_refused_once_and_goes_nowhere(case: str, site: Site)
 
 
 BAD_EMBEDDINGS: dict[str, tuple[Any, str, str]] = {
-    "token ids": ({"model": "minilm", "input": [1, 2, 3]}, "unsupported_value", "input"),
-    "lists of token ids": ({"model": "minilm", "input": [[1, 2], [3]]}, "unsupported_value", "input"),
+    "token ids of another table": ({"model": "minilm", "input": [1, 2, 100_257]}, "invalid_value", "input"),
+    "token ids below nothing": ({"model": "minilm", "input": [[1, 2], [-1]]}, "invalid_value", "input"),
+    "texts and token ids": ({"model": "minilm", "input": ["x", 3]}, "invalid_value", "input"),
     "nothing": ({"model": "minilm", "input": []}, "invalid_value", "input"),
     "an empty text": ({"model": "minilm", "input": [""]}, "invalid_value", "input"),
     "another encoding": (
