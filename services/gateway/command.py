@@ -1,4 +1,4 @@
-"""The command line: `gateway serve | check | migrate | ingest [--once] | audit … | erase | redact-dataset`.
+"""The command line: `gateway serve | check | migrate | ingest [--once] | audit … | spend | erase | redact-dataset`.
 
 Settings come from the environment. A setting that is missing or unsafe is one sentence and exit code 1.
 """
@@ -12,8 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from datetime import date
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from types import FrameType
 from uuid import UUID

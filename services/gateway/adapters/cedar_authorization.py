@@ -1,7 +1,8 @@
 """Authorization in Cedar: which caller may use which model with which data class. Implements Authorization.
 
 Policies and schema are files of the image, validated when the gateway starts: a policy that does not fit
-the schema stops it. Only an explicit permit without any forbid and without any evaluation error passes.
+the schema, or no policy at all, stops it, and a deployment keeps the tasks that run. Nothing loads policies
+later. Only an explicit permit without any forbid and without any evaluation error passes.
 Decisions are remembered by everything they rest on.
 """
 
@@ -31,6 +32,8 @@ class CedarAuthorization:
     def __init__(self, folder: Path = FOLDER) -> None:
         schema = (folder / "gateway.cedarschema").read_text()
         policies = "\n".join(path.read_text() for path in sorted(folder.glob("*.cedar")))
+        if not policies.strip():
+            raise PolicyError(f"there is no policy in {folder.name}: nobody could do anything")
         result = cedarpy.validate_policies(policies, schema)
         if not result.validation_passed:
             raise PolicyError("; ".join(str(error) for error in result.errors))

@@ -69,6 +69,10 @@ _Scope: TypeAlias = tuple[str, RoleLimits | SharedLimits]  # whose limits they a
 _logger = logging.getLogger(__name__)
 
 
+class _LeftAlone(Unavailable):
+    """Valkey was not asked."""
+
+
 class ValkeyLimits:
     def __init__(self, settings: Settings) -> None:
         pool = _pool(settings)
@@ -102,6 +106,8 @@ class ValkeyLimits:
             over, scope, retry_after_ms, *left = await self._decide(lease, arguments)
         except asyncio.CancelledError:
             self._give_back(lease)
+            raise
+        except _LeftAlone:  # nothing was sent
             raise
         except Unavailable:  # whether the place was taken is unknown
             self._owe(lease, Usage(0, 0))
@@ -167,7 +173,7 @@ class ValkeyLimits:
 
     async def _decide(self, lease: Lease, arguments: Call) -> list[int]:
         if self._breaker.is_open:
-            raise Unavailable(STAGE, "Valkey has been failing: left alone for a moment", retry_after_s=1)
+            raise _LeftAlone(STAGE, "Valkey has been failing: left alone for a moment", retry_after_s=1)
         return await self._calling((len(lease.keys), *lease.keys, *arguments))
 
     def _owe(self, lease: Lease, usage: Usage | None) -> None:

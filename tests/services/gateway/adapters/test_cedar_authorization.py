@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from shutil import copytree
+from shutil import copy, copytree
 
 import pytest
 
@@ -77,3 +77,31 @@ def test_policies_that_do_not_fit_the_schema_stop_the_start(tmp_path: Path) -> N
     (folder / "extra.cedar").write_text("permit (principal, action, resource) when { principal.shoesize > 3 };")
     with pytest.raises(PolicyError, match="shoesize"):
         CedarAuthorization(folder)
+
+
+FAULTS = {
+    "an attribute that is not there": ("resource.boundary < 2", "resource.secret < 2"),
+    "an action that is not there": ('Action::"embeddings"', 'Action::"anything"'),
+    "a number compared with a text": ("context.data_class >= 3", 'context.data_class >= "3"'),
+    "an entity that is not there": ("principal,", "principal is Administrator,"),
+    "no Cedar at all": ("permit (", "allow everybody ("),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_that_the_schema_shows_stops_the_start(fault: str, tmp_path: Path) -> None:
+    before, after = FAULTS[fault]
+    folder = tmp_path / "policies"
+    copytree(FOLDER, folder)
+    text = (folder / "gateway.cedar").read_text()
+    assert before in text
+    CedarAuthorization(folder)
+    (folder / "gateway.cedar").write_text(text.replace(before, after, 1))
+    with pytest.raises(PolicyError):
+        CedarAuthorization(folder)
+
+
+def test_a_folder_without_policies_stops_the_start(tmp_path: Path) -> None:
+    copy(FOLDER / "gateway.cedarschema", tmp_path)
+    with pytest.raises(PolicyError, match="no policy"):
+        CedarAuthorization(tmp_path)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+import json
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import asyncpg
@@ -12,6 +15,7 @@ import pytest
 from services.gateway.adapters.database import Database, connect
 from services.gateway.adapters.ledger import Ledger
 from services.gateway.adapters.spend import By, Spent, spent, user_name
+from services.gateway.spend_table import spend, today
 from tests.services.gateway.callers import caller, registration, role
 from tests.services.gateway.real_parts import Postgres, settings
 
@@ -44,10 +48,6 @@ async def owner(postgres: Postgres, database_name: str) -> AsyncIterator[asyncpg
     connection = await postgres.superuser(database_name)
     yield connection
     await connection.close()
-
-
-def today() -> date:
-    return datetime.now(UTC).date()
 
 
 def name_of(user: str) -> str:
@@ -106,3 +106,41 @@ async def test_the_gateway_cannot_read_the_rows_themselves(database: Database) -
                 await connection.fetch(f"SELECT * FROM {table}")
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_command_prints_a_line_each(
+    as_json: bool, postgres: Postgres, database_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_PASSWORD", "not asked for by this server")
+    own = settings(postgres.port, database_name)
+
+    async def some() -> None:
+        database = connect(own)
+        ledger = Ledger(database)
+        made = await ledger.reserve(caller("alice"), registration(), role(), "request", Decimal(5), "local")
+        await ledger.settle(made, Decimal("1.25"))
+        await ledger.close()
+        await database.close()
+
+    asyncio.run(some())
+    out = io.StringIO()
+    assert spend(own, By.MODEL, today(), today(), out, as_json=as_json) == 0
+    first, *rest = out.getvalue().splitlines()
+    if as_json:
+        expected = {"model": "local", "requests": 1, "usd": "1.250000000", "reserved_usd": "0.000000000"}
+        assert json.loads(first) == expected
+        assert rest == []
+    else:
+        assert first.split() == ["model", "requests", "USD", "USD", "reserved"]
+        assert [line.split() for line in rest] == [
+            ["local", "1", "1.250000", "0.000000"],
+            ["all", "1", "1.250000", "0.000000"],
+        ]
+
+
+def test_the_command_fails_where_the_ledger_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_DATABASE_PASSWORD", "not asked for by this server")
+    out = io.StringIO()
+    assert spend(settings(1, "nowhere"), By.MODEL, today(), today(), out, as_json=False) == 1
+    assert out.getvalue().startswith("FAILED")
