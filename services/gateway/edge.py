@@ -256,7 +256,11 @@ class Embedding:
 
 
 class Models:
-    """GET /v1/models and /v1/models/{id}: what the caller's role may use."""
+    """GET /v1/models and /v1/models/{id}: what the caller's role may use.
+
+    A refusal is written down, an answer is not: nothing is sent to a model, nothing is spent, and what is told
+    follows from the registration, which has records of its own. Clients ask this often, and without limits.
+    """
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports

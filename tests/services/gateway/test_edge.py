@@ -149,3 +149,15 @@ async def test_nothing_grows_with_the_number_of_requests(site: Site) -> None:
     await asyncio.sleep(0.1)
     assert len(asyncio.all_tasks()) <= before + 2
     assert site.world.nothing_is_left_open()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "kinds"), [("", 200, []), ("/local", 200, []), ("/gpt-9", 404, ["refusal"])]
+)
+async def test_asking_for_models_leaves_a_record_only_when_it_is_refused(
+    site: Site, path: str, status: int, kinds: list[str]
+) -> None:
+    headers = {"authorization": "Bearer alice"}
+    async with site.http.get(f"{site.url}/v1/models{path}", headers=headers) as response:
+        assert response.status == status
+    assert site.world.audit.kinds == kinds
