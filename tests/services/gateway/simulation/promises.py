@@ -1,0 +1,86 @@
+"""What must hold when a run is over: for money, places, records and answers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from decimal import Decimal
+
+from services.gateway.audit.record import CLOSING_KINDS, INTENT, parse
+from services.gateway.audit.verification import Verification
+from tests.services.gateway.simulation.services import SECRET, signed
+from tests.services.gateway.simulation.world import World
+
+ZERO = Decimal(0)
+UNKNOWN = "unknown"
+
+
+def judge(world: World, now: datetime) -> None:
+    """Notes every broken promise in the world."""
+    _money(world)
+    _places(world)
+    _records(world)
+    _chains(world, now)
+    _answers(world)
+
+
+def _money(world: World) -> None:
+    world.require(
+        all(held.state != "reserved" for held in world.store.held.values()), "a reservation was never settled"
+    )
+    spent: dict[str, Decimal] = {}
+    for held in world.store.held.values():
+        for scope in held.scopes:
+            spent[scope] = spent.get(scope, ZERO) + (held.settled_usd or ZERO)
+    for (scope, _), budget in world.store.budgets.items():
+        world.require(budget.reserved == 0, f"{scope}: {budget.reserved} stay reserved for nobody")
+        world.require(budget.spent == spent.get(scope, ZERO), f"{scope}: the sum is not that of its reservations")
+    _bills_are_paid(world)
+
+
+def _bills_are_paid(world: World) -> None:
+    settled = {held.request_id: held.settled_usd or ZERO for held in world.store.held.values()}
+    for request_id, billed in world.backend.billed.items():
+        world.require(settled.get(request_id, ZERO) >= billed, f"{request_id}: billed {billed}, booked less")
+
+
+def _places(world: World) -> None:
+    world.require(world.valkey.limiter.live() == 0, "a place stays taken")
+
+
+def _records(world: World) -> None:
+    intents: Counter[str] = Counter()
+    ends: Counter[str] = Counter()
+    for row in world.store.records.values():
+        if row.kind == INTENT:
+            intents[row.request_id] += 1
+        if row.kind in CLOSING_KINDS and row.request_id and not _is_guess(row.record):
+            ends[row.request_id] += 1
+    guessed = {row.request_id for row in world.store.records.values() if _is_guess(row.record)}
+    for request_id, count in intents.items():
+        world.require(count == 1, f"{request_id}: {count} intents")
+        closed = ends[request_id] == 1 or (request_id in guessed and ends[request_id] == 0)
+        world.require(closed, f"{request_id}: {ends[request_id]} outcomes")
+    for request_id in world.backend.calls:
+        world.require(intents[request_id] == 1, f"{request_id}: called, and no intent is left")
+
+
+def _is_guess(record: str) -> bool:
+    """What another gateway writes about a request whose own could not be heard any more."""
+    return parse(record).body.get("finish") == UNKNOWN
+
+
+def _chains(world: World, now: datetime) -> None:
+    verification = Verification(world.archive.heads(), signed, now)
+    for (chain, _), row in sorted(world.store.records.items()):
+        verification.add(str(chain), row)
+    for fault in verification.finish(open_intents=0).faults:
+        world.require(False, f"the chain does not verify: {str(fault).partition(' ')[2][37:]}")
+
+
+def _answers(world: World) -> None:
+    for asked in world.requests:
+        whole = "".join(world.backend.plans[asked.request_id].parts).replace(SECRET, "[redacted credential]")
+        world.require(whole.startswith(asked.text), f"{asked.request_id}: was told something else")
+        if asked.ended == "stop":
+            world.require(asked.text == whole, f"{asked.request_id}: was not told everything")

@@ -1,0 +1,124 @@
+"""KMS, the log archive and the model backend of a simulation."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TypeVar
+from uuid import UUID
+
+from services.gateway.audit.head import PREFIX, StoredHead
+from services.gateway.exchange import Event, Finish, Grounded, TextDelta, Unavailable, Usage
+from services.gateway.stages.worst_case import price
+from tests.services.gateway.simulation.network import Network, Server
+
+Answer = TypeVar("Answer")
+
+DEADLINE_S = 2.0
+SECRET = "AKIA" + "Z7" * 8  # shaped like a credential, made here
+
+
+class Signer:
+    """KMS. A keyed digest stands for its signature: nothing else of a simulation has the key."""
+
+    KEY = b"of this simulation"
+
+    def __init__(self, network: Network, server: Server) -> None:
+        self._network = network
+        self._server = server
+
+    async def sign(self, text: bytes) -> bytes:
+        return await self._network.call(self._server, "audit", lambda: signature(text), deadline_s=DEADLINE_S)
+
+
+def signature(text: bytes) -> bytes:
+    return hashlib.blake2b(text, key=Signer.KEY).digest()
+
+
+def signed(text: bytes, given: bytes) -> bool:
+    return given == signature(text)
+
+
+class Archive:
+    """The log archive: an object is put once. Shared by all gateways."""
+
+    def __init__(self, network: Network, server: Server) -> None:
+        self._network = network
+        self._server = server
+        self.objects: dict[str, bytes] = {}
+
+    async def put(self, object_name: str, content: bytes) -> bool:
+        def put() -> bool:
+            if object_name in self.objects:
+                return False
+            self.objects[object_name] = content
+            return True
+
+        return await self._call(put)
+
+    async def get(self, object_name: str) -> bytes:
+        return await self._call(lambda: self.objects[object_name])
+
+    async def last_name(self, chain: UUID, seq_near: int) -> str | None:
+        del seq_near
+        prefix = f"{PREFIX}{chain}/"
+        return await self._call(lambda: max((n for n in self.objects if n.startswith(prefix)), default=None))
+
+    def heads(self) -> list[StoredHead]:
+        return [StoredHead(name, content) for name, content in self.objects.items()]
+
+    async def _call(self, act: Callable[[], Answer]) -> Answer:
+        return await self._network.call(self._server, "audit", act, deadline_s=DEADLINE_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the backend does with one request: says `parts` at `pauses_s`, then ends well or not."""
+
+    parts: tuple[str, ...]
+    pauses_s: tuple[float, ...]
+    end: str  # stop, error, silence, no_usage
+    usage: Usage
+
+
+@dataclass
+class Backend:
+    """A model that bills what it says, whatever became of who asked."""
+
+    network: Network
+    asked: Callable[[Grounded], None]  # checks that it may be asked at all
+    plans: dict[str, Plan] = field(default_factory=dict)
+    billed: dict[str, Decimal] = field(default_factory=dict)  # by request
+    calls: list[str] = field(default_factory=list)
+    running: dict[str, int] = field(default_factory=dict)  # by user
+
+    async def generate(self, grounded: Grounded) -> AsyncIterator[Event]:
+        admitted = grounded.governed.admitted
+        request_id = admitted.submission.request_id
+        self.asked(grounded)
+        self.calls.append(request_id)
+        plan = self.plans[request_id]
+        spoken = 0
+        user = admitted.caller.subject
+        self.running[user] = self.running.get(user, 0) + 1
+        try:
+            for part, pause_s in zip(plan.parts, plan.pauses_s, strict=True):
+                await asyncio.sleep(pause_s)
+                spoken += 1
+                self._bill(grounded, Usage(plan.usage.input_tokens, min(spoken, plan.usage.output_tokens)))
+                yield TextDelta(part)
+            if plan.end == "error":
+                raise Unavailable("model_call", "the backend broke off")
+            if plan.end == "silence":
+                await asyncio.sleep(3_600)
+            self._bill(grounded, plan.usage)
+            yield Finish("stop", None if plan.end == "no_usage" else plan.usage, "simulated-1")
+        finally:
+            self.running[user] -= 1
+
+    def _bill(self, grounded: Grounded, usage: Usage) -> None:
+        admitted = grounded.governed.admitted
+        self.billed[admitted.submission.request_id] = price(admitted.model, usage)

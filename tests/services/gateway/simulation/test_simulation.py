@@ -1,0 +1,51 @@
+"""Two thousand runs in which anything may fail at any time, and no promise is broken; a broken part is noticed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.services.gateway.simulation.loop import SimulatedLoop, Stuck
+from tests.services.gateway.simulation.mutants import MUTANTS
+from tests.services.gateway.simulation.run import simulate
+
+SEEDS = 2_000
+
+
+@pytest.mark.timeout(600)
+def test_two_thousand_seeds_break_no_promise() -> None:
+    broken = {run.seed: run.broken for run in map(simulate, range(SEEDS)) if run.broken}
+    assert broken == {}, "see what happened: python -m tests.services.gateway.simulation --seed N"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_part_is_noticed(name: str) -> None:
+    assert any(simulate(seed, MUTANTS[name]).broken for seed in range(SEEDS))
+
+
+def test_a_seed_is_replayed_to_the_byte() -> None:
+    first, again, other = simulate(7), simulate(7), simulate(8)
+    assert (first.digest, first.steps) == (again.digest, again.steps)
+    assert first.digest != other.digest
+
+
+@pytest.mark.parametrize("hash_seed", ["1", "2"])
+def test_another_process_replays_it_too(hash_seed: str) -> None:
+    command = [sys.executable, "-m", "tests.services.gateway.simulation", "--seed", "427"]
+    shown = subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": hash_seed}, check=True, capture_output=True, text=True
+    ).stdout
+    assert shown.splitlines()[:-1] == list(simulate(427).trace)
+
+
+def test_a_deadlock_is_told() -> None:
+    from random import Random
+
+    loop = SimulatedLoop(Random(0))  # noqa: S311 - not a secret
+    with pytest.raises(Stuck):
+        loop.run_until_complete(loop.create_future())
+    loop.close()
