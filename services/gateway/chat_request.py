@@ -155,7 +155,11 @@ class ChatRequest:
 _decoder = msgspec.json.Decoder(ChatBody)
 
 _OFF: Off = (
-    ("n", (1,), "Only n=1 is supported: every answer passes the output controls once."),
+    (
+        "n",
+        (1,),
+        "Only n=1 is supported: send the request n times. Each answer is reserved, judged and recorded by itself.",
+    ),
     ("logprobs", (False,), "logprobs are not supported: they carry text past the output controls."),
     ("top_logprobs", (0,), "top_logprobs are not supported: they carry text past the output controls."),
     ("logit_bias", ({},), "logit_bias is not supported."),

@@ -11,6 +11,9 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
+from langchain_core.messages import HumanMessage
+from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
 from services.gateway.edge import application
 from services.gateway.exchange import Finish, TextDelta, ToolCall, ToolCallReady, Unavailable, Usage
@@ -171,6 +174,27 @@ async def test_an_image_needs_the_same_permission_as_on_chat(site: Site) -> None
     parts[0]["image_url"] = "http://169.254.169.254/"
     status, answer = await site.ask(input=[{"role": "user", "content": parts}])
     assert (status, answer["error"]["param"]) == (400, "input[0].content[0].image_url")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_langchain_speaks_it_too(site: Site, stream: bool) -> None:
+    site.world.model.script = says("There are ", "thirty ", "days.")
+    model = ChatOpenAI(
+        model="local",
+        base_url=str(site.sdk.base_url),
+        api_key=SecretStr("alice"),
+        use_responses_api=True,
+        max_retries=0,
+        root_async_client=site.sdk,
+        async_client=site.sdk.chat.completions,
+    )
+    if stream:
+        chunks = [chunk async for chunk in model.astream("Leave?")]
+        text = "".join(str(chunk.text) for chunk in chunks)
+    else:
+        text = str((await model.ainvoke([HumanMessage("Leave?")])).text)
+    assert text == "There are thirty days."
+    assert site.world.audit.records[0].body["endpoint"] == "responses"
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
