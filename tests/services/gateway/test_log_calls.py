@@ -39,7 +39,7 @@ FIELD_VALUES = VALUES | {
     "workload",
 }
 # Commands print for who called them; the rest of the gateway has its log.
-PRINTING = {"app.py", "command.py", "migrations.py", "service.py"}
+PRINTING = {"app.py", "command.py", "grafana_dashboard.py", "migrations.py", "service.py"}
 
 
 def calls() -> Iterator[tuple[str, ast.Call]]:
@@ -65,7 +65,7 @@ def faults(call: ast.Call) -> list[str]:
     sentence, *values = call.args
     if not (isinstance(sentence, ast.Constant) and isinstance(sentence.value, str)):
         found.append("a sentence that is not fixed")
-    found += [ast.unparse(value) for value in values if ast.unparse(value) not in VALUES]
+    found += [ast.unparse(value) for value in values if not _is_count(value) and ast.unparse(value) not in VALUES]
     for keyword in call.keywords:
         if keyword.arg != "extra" or not isinstance(keyword.value, ast.Dict):
             found.append(f"{keyword.arg}=")
@@ -76,6 +76,10 @@ def faults(call: ast.Call) -> list[str]:
             if ast.unparse(value) not in FIELD_VALUES:
                 found.append(ast.unparse(value))
     return found
+
+
+def _is_count(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "len"
 
 
 def test_every_log_call_gives_allowed_values_only() -> None:
