@@ -72,6 +72,9 @@ class Gateway:
         self._metrics.watch(
             "gateway_registrations_age_seconds", "Since the last look", lambda: self._registrations.age_s
         )
+        self._metrics.watch(
+            "gateway_issuer_silent_seconds", "Since an issuer's last answer", lambda: self._identity.unconfirmed_s
+        )
         self._metrics.watch("gateway_audit_lag_seconds", "Age of the oldest unsealed record", lambda: self._audit.lag_s)
         self._metrics.watch("gateway_registrations_refused", "Refused since start", lambda: self._registrations.refused)
         self.ports = Ports(

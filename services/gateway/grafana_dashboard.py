@@ -70,6 +70,11 @@ GRAPHS = (
         "s",
         {"{{instance}}": "max by (instance) (gateway_registrations_age_seconds)"},
     ),
+    Graph(
+        "Token issuers: since the longest silent one answered",
+        "s",
+        {"{{instance}}": "max by (instance) (gateway_issuer_silent_seconds)"},
+    ),
     Graph("Registrations refused", "short", {"{{instance}}": "max by (instance) (gateway_registrations_refused)"}),
     Graph("Parts left alone after failures", "short", {"{{instance}}": "max by (instance) (gateway_breakers_open)"}),
 )

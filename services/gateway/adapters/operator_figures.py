@@ -53,7 +53,8 @@ today AS MATERIALIZED (
     ) AS r
     CROSS JOIN LATERAL json_to_record(r.record::json -> 'body') AS b (
         workload text, model text, issuer text, subject text, usd numeric,
-        input_tokens bigint, output_tokens bigint, stage text, code text, status int
+        input_tokens bigint, output_tokens bigint, stage text, code text, status int,
+        "count" bigint -- refusals that one record stands for
     )
     WHERE r.kind IN ('outcome', 'refusal')
 )
@@ -78,7 +79,7 @@ ORDER BY usd DESC, requests DESC
 """  # noqa: S608 - of constants
 
 _REFUSALS = f"""{_RECORDS}
-SELECT stage, code, status, count(*) AS requests FROM today
+SELECT stage, code, status, sum(coalesce("count", 1))::bigint AS requests FROM today
 WHERE kind = 'refusal' AND at >= date_trunc('day', now(), 'UTC')
 GROUP BY stage, code, status ORDER BY requests DESC, stage, code LIMIT {ROWS_MAX}
 """  # noqa: S608 - of constants

@@ -409,3 +409,14 @@ LEAST_CONTRAST = """(() => {
   return Math.min(...texts.map(e => { const [a, b] = [light(getComputedStyle(e).color), light(behind(e))];
     return (Math.max(a, b) + .05) / (Math.min(a, b) + .05); }));
 })()"""
+
+
+async def test_refusals_that_share_a_record_are_all_counted(
+    postgres: Postgres, database_name: str, figures: OperatorFigures
+) -> None:
+    chain = a_day(datetime.now(UTC))
+    chain.append("refusal", "r-10", {**refusal("identity", "invalid_token", 401), "count": 1_990})
+    chain.append("refusal", "r-11", refusal("identity", "invalid_token", 401))
+    await stored(postgres, database_name, chain)
+    told = await figures.today(str(chain.chain))
+    assert (told.refusals[0].code, told.refusals[0].requests) == ("invalid_token", 1_991)

@@ -18,9 +18,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from services.gateway.adapters import jwks_cache, oidc_identity
+from services.gateway.adapters.claim_mapping import AWS_CLAIMS
 from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.upstream import Upstream
 from services.gateway.exchange import Denied, Unavailable
+from services.gateway.settings import ClaimPaths, Subject
 from tests.services.gateway.issuer import Issuer, running_issuer
 
 
@@ -389,3 +391,49 @@ async def test_each_issuer_has_its_own_algorithms(issuer: Issuer, ticks: Clock) 
             await identity.authenticate(issuer.token())
             with pytest.raises(Denied, match="algorithm"):
                 await identity.authenticate(strict.token())
+
+
+ROLE_ARN = "arn:aws:iam::123456789012:role/statement-reader"
+TAGS = {"tenant": "acme", "gateway-roles": "analyst", "workload": "document-assistant"}
+
+
+def sts_token(account: Issuer, **changes: Any) -> str:
+    """As `sts:GetWebIdentityToken` writes them, five minutes long."""
+    now = int(time.time())
+    nested = {"aws_account": "123456789012", "org_id": "o-1", "principal_tags": TAGS, "request_tags": {"tenant": "x"}}
+    absent: dict[str, Any] = dict.fromkeys(("tenant", "roles", "workload"))
+    return account.token(**(absent | {"sub": ROLE_ARN, "exp": now + 300, "jti": "j", AWS_CLAIMS: nested} | changes))
+
+
+@pytest.mark.parametrize("by", ["tags", "role"])
+async def test_an_aws_workload_proves_its_role_without_a_password(by: str, issuer: Issuer, ticks: Clock) -> None:
+    async with running_issuer() as account:
+        if by == "tags":
+            under = (AWS_CLAIMS, "principal_tags")
+            account.claims = ClaimPaths((*under, "tenant"), (*under, "gateway-roles"), (*under, "workload"))
+        else:
+            account.subjects = (Subject(ROLE_ARN, "acme", ("analyst",), "document-assistant"),)
+        async with identity_of(issuer, account, ticks=ticks) as identity:
+            who = await identity.authenticate(sts_token(account))
+            assert (who.issuer, who.subject, who.tenant, who.roles) == (account.url, ROLE_ARN, "acme", ("analyst",))
+            assert who.claims["workload"] == "document-assistant"
+            for stray in (
+                sts_token(account, aud="https://another.example"),  # got for another service, played to us
+                sts_token(account, exp=int(time.time()) - 60),
+                sts_token(account, iss="https://another-account.tokens.sts.global.api.aws"),
+            ):
+                with pytest.raises(Denied) as denied:
+                    await identity.authenticate(stray)
+                assert denied.value.status == 401
+            another: dict[str, Any] = {"sub": ROLE_ARN.replace("reader", "writer")}
+            if by == "tags":
+                another[AWS_CLAIMS] = {"principal_tags": {}, "request_tags": TAGS}
+            with pytest.raises(Denied) as denied:
+                await identity.authenticate(sts_token(account, **another))
+            assert denied.value.status == 403
+
+
+async def test_a_people_token_gets_nothing_from_claims_shaped_like_awss(issuer: Issuer, identity: OidcIdentity) -> None:
+    with pytest.raises(Denied) as denied:
+        await identity.authenticate(sts_token(issuer))
+    assert denied.value.status == 403
