@@ -73,6 +73,7 @@ class Link:
         self._back_at = 0.0
         self.open = True
         server.links[self] = None
+        network.made.append(self)
 
     def cut(self) -> None:
         """Both ends learn of it, the client a moment later."""
@@ -116,6 +117,7 @@ class Network:
         self._random = random
         self._neutral = copy_context()
         self.trace: list[str] = []
+        self.made: list[Link] = []  # every connection there ever was
 
     def note(self, what: str) -> None:
         self.trace.append(f"{self.loop.time():9.4f} {what}")

@@ -85,11 +85,14 @@ def _sweep_away(world: World) -> None:
         gateway.process.dead = False
     for server in (world.postgres, world.valkey, world.kms, world.s3):
         server.stop()
+    for link in world.network.made:
+        link.on_client_lost()
     for _ in range(5):
         if tasks := asyncio.all_tasks(world.loop):
             for task in tasks:
                 task.cancel()
             world.loop.run_until_complete(asyncio.wait(tasks, timeout=30))
+    world.loop.run_until_complete(asyncio.wait([world.loop.create_task(one.limits.close()) for one in world.gateways]))
 
 
 class _Story:
