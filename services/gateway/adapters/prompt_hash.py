@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import hmac
 import logging
 import time
@@ -44,7 +43,7 @@ class PromptHash:
         if self._key is None:
             self._start_deriving()
             raise Unavailable(STAGE, "the key of prompt hashes is not derived yet: KMS has not answered")
-        return f"hmac-sha256:{hmac.new(self._key, canonical, hashlib.sha256).hexdigest()}"
+        return f"hmac-sha256:{hmac.digest(self._key, canonical, 'sha256').hex()}"
 
     def ready(self) -> None:
         """Returns when prompts can be hashed; Unavailable otherwise, and tries again."""

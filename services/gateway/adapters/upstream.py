@@ -11,6 +11,7 @@ import contextlib
 import io
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import lru_cache
 
 import aiohttp
 from yarl import URL
@@ -69,7 +70,7 @@ class Upstream:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
         """The response to a POST, status 200; Denied otherwise. `url` is sent as it is written."""
         try:
-            response = await self._sent(URL(url, encoded=True), body, headers)
+            response = await self._sent(_as_written(url), body, headers)
             try:
                 with _cut_off_when_lost(response):
                     if response.status != 200:
@@ -98,6 +99,12 @@ class Upstream:
         data = body if len(body) < PIECEWISE_BYTES_MIN else io.BytesIO(body)
         tls = self._own.get(url.host or "") or True
         return await self.session.post(url, data=data, headers=headers, allow_redirects=False, ssl=tls)
+
+
+@lru_cache(maxsize=256)
+def _as_written(url: str) -> URL:
+    """The catalogue and the issuers name few: each is taken apart once."""
+    return URL(url, encoded=True)
 
 
 @contextmanager
@@ -152,7 +159,15 @@ async def ended(response: aiohttp.ClientResponse) -> None:
 
 
 async def whole_body(response: aiohttp.ClientResponse) -> bytes:
-    return b"".join([chunk async for chunk in chunks_of(response)])
+    """All of it, up to the same size."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        size += len(chunk)
+        if size > RESPONSE_BYTES_MAX:
+            raise upstream_failed("the response is too large")
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def counted(

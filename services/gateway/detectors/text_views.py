@@ -117,6 +117,8 @@ class Folded:
 
 def views(text: str) -> Iterator[View]:
     """The original first, then every other reading of it that differs."""
+    if text.isascii() and not _MORE_THAN_ONE_READING.search(text):
+        return iter((Original(text),))
     return _readings(Original(_without_surrogates(text)), 0)
 
 
@@ -210,7 +212,8 @@ def _fold_part(part: str) -> str:
 
 
 _FOLD = _FoldTable()
-_CONTROL = re2.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_CONTROL = re2.compile(_CONTROLS)
 
 
 def _without_surrogates(text: str) -> str:
@@ -236,7 +239,9 @@ _CODES = r"[0-9]{2,3}(?:[ ,]{1,2}[0-9]{2,3}){9,}"
 _SPACED = r"\b[A-Za-z0-9](?:[ .*_|/,-][A-Za-z0-9]\b){4,}(?:[ ]{2,4}[A-Za-z0-9](?:[ .*_|/,-][A-Za-z0-9]\b)*)*"
 
 # One pass over the text decides whether there is anything to decode; nearly always there is not.
-_ANYTHING = re2.compile(f"{_ESCAPES}|{_BASE64}|{_HEX}|{_BINARY}|{_CODES}|{_SPACED}")
+_ENCODED = f"{_ESCAPES}|{_BASE64}|{_HEX}|{_BINARY}|{_CODES}|{_SPACED}"
+_ANYTHING = re2.compile(_ENCODED)
+_MORE_THAN_ONE_READING = re2.compile(f"{_ENCODED}|{_CONTROLS}")  # of a text in ASCII
 _ESCAPES_RE, _SPACED_RE = re2.compile(_ESCAPES), re2.compile(_SPACED)
 _BASE64_RE, _BASE32_RE, _HEX_RE, _BINARY_RE, _CODES_RE = (
     re2.compile(p) for p in (_BASE64, _BASE32, _HEX, _BINARY, _CODES)
