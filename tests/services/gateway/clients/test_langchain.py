@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha1
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -159,6 +162,24 @@ def test_embeddings_of_texts(langchain: LangChain, site: Site) -> None:
     assert model.embed_documents(["one", "two"]) == [VECTOR, VECTOR]
     assert model.embed_query("one") == VECTOR
     assert site.script.embedded == [["one", "two"], ["one"]]
+
+
+@pytest.fixture
+def tiktoken_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What LangChain's tokenizer would download, where it looks before it does."""
+    table = "cl100k_base.tiktoken"
+    address = f"https://openaipublic.blob.core.windows.net/encodings/{table}"
+    content = files("tiktoken_ext").joinpath("data").joinpath(table).read_bytes()
+    (tmp_path / sha1(address.encode(), usedforsecurity=False).hexdigest()).write_bytes(content)
+    monkeypatch.setenv("TIKTOKEN_CACHE_DIR", str(tmp_path))
+
+
+@pytest.mark.usefixtures("tiktoken_offline")
+def test_embeddings_as_token_ids_which_is_its_default_are_seen_by_the_controls(
+    langchain: LangChain, site: Site
+) -> None:
+    assert langchain.embeddings().embed_documents(["My mail is zoe.quill@example.org.", "Größe"]) == [VECTOR, VECTOR]
+    assert site.script.embedded == [["My mail is [email_address].", "Größe"]]
 
 
 def test_embeddings_in_the_asynchronous_form(langchain: LangChain, site: Site) -> None:

@@ -297,6 +297,7 @@ KNOBS: dict[str, Any] = {
     "guided_json": {},
     "continuous_usage_stats": True,
     "kv_transfer_params": {},
+    "n": 2,
     "logprobs": True,
     "top_logprobs": 3,
     "logit_bias": {"1": 5},

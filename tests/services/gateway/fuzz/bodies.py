@@ -48,6 +48,31 @@ EMBED: tuple[dict[str, Any], ...] = (
     {"model": "minilm", "input": ["one", "two"], "encoding_format": "base64", "dimensions": 8, "user": "x"},
 )
 
+RESPONSES: tuple[dict[str, Any], ...] = (
+    {"model": "local", "input": "Leave?"},
+    {
+        "model": "nova",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "Weather?"}]},
+            {"type": "function_call", "call_id": "call-1", "name": "weather", "arguments": '{"city":"Oslo"}'},
+            {"type": "function_call_output", "call_id": "call-1", "output": "sunny"},
+        ],
+        "tools": [{"type": "function", "name": "weather", "parameters": {"type": "object"}}],
+        "tool_choice": {"type": "function", "name": "weather"},
+        "stream": True,
+        "stream_options": {"include_obfuscation": False},
+    },
+    {
+        "model": "local",
+        "input": [{"role": "user", "content": "x"}],
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": {"type": "object"}, "strict": True}},
+        "max_output_tokens": 16,
+        "store": False,
+        "metadata": {},
+        "temperature": 0,
+    },
+)
+
 _DEEP: Any = 0
 for _ in range(40):
     _DEEP = [_DEEP]

@@ -22,11 +22,11 @@ from hypothesis import strategies as st
 from services.gateway.adapters.openai_model import StreamReader
 from services.gateway.exchange import Denied
 from tests.services.gateway.clients.upstreams import Call, Script, event_frames, frame, framed, sse, sse_frames
-from tests.services.gateway.fuzz.wire import Answer, Wire, require_events, require_openais_shape
+from tests.services.gateway.fuzz.wire import Answer, Wire, require_events, require_named_events, require_openais_shape
 
 many = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 
-CHAT = "/v1/chat/completions"
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 KEY = "AKIA" + "".join(secrets.choice(string.ascii_uppercase) for _ in range(16))
 FILLER = "The leave policy grants thirty days to everybody, as agreed. "
 SCRIPT = Script(
@@ -38,16 +38,19 @@ SSE, EVENTS = tuple(sse_frames(SCRIPT)), tuple(event_frames(SCRIPT))
 STATUSES = (200, 502, 503, 504)
 
 
-def ask(wire: Wire, model: str, raw: Sequence[bytes]) -> Answer:
+def ask(wire: Wire, model: str, raw: Sequence[bytes], path: str = CHAT) -> Answer:
     wire.site.reset()
     wire.site.script.raw = [piece for piece in raw if piece] or [b"\n"]
-    body = {"model": model, "stream": True, "messages": [{"role": "user", "content": "Leave?"}]}
-    return wire.again(CHAT, json.dumps(body).encode())
+    asked = {"messages": [{"role": "user", "content": "Leave?"}]} if path == CHAT else {"input": "Leave?"}
+    return wire.again(path, json.dumps({"model": model, "stream": True, **asked}).encode())
 
 
 def judge(wire: Wire, answer: Answer) -> None:
     assert answer.status in STATUSES, answer
-    if answer.status == 200:
+    if answer.status == 200 and answer.body.startswith(b"event: "):
+        said = "".join(event.get("delta", "") for event in require_named_events(answer))
+        assert KEY not in said
+    elif answer.status == 200:
         events = require_events(answer)
         said = "".join(_text(event) for event in events)
         assert KEY not in said
@@ -113,12 +116,17 @@ def bent_frames(draw: st.DrawFn, frames: tuple[bytes, ...], noise: st.SearchStra
 
 
 @many
-@given(frames=bent_frames(SSE, NOISE), line_end=st.sampled_from([b"\n", b"\r\n"]), merged=st.booleans())
+@given(
+    frames=bent_frames(SSE, NOISE),
+    line_end=st.sampled_from([b"\n", b"\r\n"]),
+    merged=st.booleans(),
+    path=st.sampled_from([CHAT, RESPONSES]),
+)
 def test_no_events_of_openais_api_break_the_gateway_or_let_a_secret_out(
-    wire: Wire, frames: list[bytes], line_end: bytes, merged: bool
+    wire: Wire, frames: list[bytes], line_end: bytes, merged: bool, path: str
 ) -> None:
     written = [piece.replace(b"\n", line_end) for piece in frames]
-    judge(wire, ask(wire, "local", [b"".join(written)] if merged else written))
+    judge(wire, ask(wire, "local", [b"".join(written)] if merged else written, path))
 
 
 @many
@@ -171,11 +179,17 @@ EVENT_NOISE = st.one_of(
 
 
 @many
-@given(frames=bent_frames(EVENTS, EVENT_NOISE), size=st.sampled_from([0, 1, 7, 1_000]))
-def test_no_frames_of_bedrock_break_the_gateway_or_let_a_secret_out(wire: Wire, frames: list[bytes], size: int) -> None:
+@given(
+    frames=bent_frames(EVENTS, EVENT_NOISE),
+    size=st.sampled_from([0, 1, 7, 1_000]),
+    path=st.sampled_from([CHAT, RESPONSES]),
+)
+def test_no_frames_of_bedrock_break_the_gateway_or_let_a_secret_out(
+    wire: Wire, frames: list[bytes], size: int, path: str
+) -> None:
     whole = b"".join(frames)
     pieces = [whole[at : at + size] for at in range(0, min(len(whole), 64 * size), size)] if size else [whole]
-    judge(wire, ask(wire, "nova", [*pieces, whole[64 * size :]] if size else pieces))
+    judge(wire, ask(wire, "nova", [*pieces, whole[64 * size :]] if size else pieces, path))
 
 
 @pytest.mark.parametrize(("model", "frames"), [("local", SSE), ("nova", EVENTS)])

@@ -70,10 +70,25 @@ def require_openais_shape(answer: Answer) -> None:
 
 def require_events(answer: Answer) -> list[dict[str, Any]]:
     """The chunks of a stream that ends properly: with the end mark, or with an error and without it."""
-    *frames, rest = answer.body.split(b"\n\n")
-    assert rest == b"", answer
-    chunks = [frame.removeprefix(b"data: ") for frame in frames if not frame.startswith(b":")]
+    chunks = [frame.removeprefix(b"data: ") for frame in _frames(answer)]
     done = chunks[-1] == b"[DONE]"
     events: list[dict[str, Any]] = [json.loads(chunk) for chunk in chunks[: -1 if done else None]]
     assert ["error" in event for event in events] == [False] * (len(events) - 1) + [not done], answer
     return events
+
+
+def require_named_events(answer: Answer) -> list[dict[str, Any]]:
+    """The events of a response: named by their type, numbered, and with one end."""
+    pairs = [frame.split(b"\ndata: ") for frame in _frames(answer)]
+    events: list[dict[str, Any]] = [json.loads(data) for _, data in pairs]
+    assert [name.removeprefix(b"event: ").decode() for name, _ in pairs] == [event["type"] for event in events]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    ends = [event["type"].removeprefix("response.") in ("completed", "incomplete", "failed") for event in events]
+    assert ends == [False] * (len(events) - 1) + [True], answer
+    return events
+
+
+def _frames(answer: Answer) -> list[bytes]:
+    *frames, rest = answer.body.split(b"\n\n")
+    assert rest == b"", answer
+    return [frame for frame in frames if not frame.startswith(b":")]

@@ -7,7 +7,7 @@ written as the frames a client gets. Every kind of credential and of personal da
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import pairwise
 
 import pytest
@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from services.gateway.adapters.openai_model import StreamReader
 from services.gateway.exchange import Event, Finish, Generated, Grounded, TextDelta, ToolCall, ToolCallReady, Usage
 from services.gateway.openai_answer import ChatAnswer
+from services.gateway.responses_answer import ResponsesAnswer
 from services.gateway.stages.output_validation import HOLD_BACK_CHARS, STEP_CHARS, Verdict, validate
 from tests.services.gateway.clients.upstreams import sse
 from tests.services.gateway.detectors.test_credentials import DRESSES, ISSUED, MADE_UP
@@ -110,10 +111,16 @@ def read(pieces: Iterator[bytes]) -> list[Event]:
     return [*map(TextDelta, texts), *reader.finish()]
 
 
-async def client_bytes(events: Sequence[Event], prompt: Grounded) -> bytes:
+FRAMINGS: dict[str, Callable[[], ChatAnswer | ResponsesAnswer]] = {
+    "chat": lambda: ChatAnswer("1", 0, "local", include_usage=True),
+    "responses": lambda: ResponsesAnswer("1", 0, "local", {}),
+}
+
+
+async def client_bytes(events: Sequence[Event], prompt: Grounded, framing: str = "chat") -> bytes:
     """The frames a client gets."""
     texts, calls, reason, _ = await released(events, prompt)
-    answer = ChatAnswer("1", 0, "local", include_usage=True)
+    answer = FRAMINGS[framing]()
     frames = [answer.text(text) for text in texts] + [answer.tool_call(call) for call in calls]
     return b"".join([*frames, answer.finish(reason, Usage(1, 1))])
 
@@ -123,19 +130,20 @@ async def client_bytes(events: Sequence[Event], prompt: Grounded) -> bytes:
     name=st.sampled_from(sorted(VALUES)),
     size=st.sampled_from([1, 3, 17]),
     line_end=st.sampled_from([b"\n", b"\r\n"]),
+    framing=st.sampled_from(sorted(FRAMINGS)),
     data=st.data(),
 )
 async def test_cut_within_lines_and_letters_of_the_transport_no_value_leaves(
-    name: str, size: int, line_end: bytes, data: st.DataObject
+    name: str, size: int, line_end: bytes, framing: str, data: st.DataObject
 ) -> None:
     text, value = answered(name)
     raw = upstream_bytes(f"Größe 🙂: {text}", size, line_end)
     at = [0, *sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=40))), len(raw)]
     events = read(raw[start:end] for start, end in pairwise(at))
-    sent = await client_bytes(events, grounded())
+    sent = await client_bytes(events, grounded(), framing)
     assert json.dumps(value, ensure_ascii=False)[1:-1].encode() not in sent
     assert "Größe 🙂".encode() in sent
-    assert sent.endswith(b"data: [DONE]\n\n")
+    assert sent.endswith(b"data: [DONE]\n\n") == (framing == "chat")
 
 
 @pytest.mark.parametrize("name", sorted(CREDENTIALS)[::6])
@@ -181,19 +189,23 @@ def tool_bytes(name: str, arguments: str) -> bytes:
     return b"".join([*chunks, sse({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]}), b"data: [DONE]\n\n"])
 
 
-async def test_a_call_nobody_offered_in_single_characters_is_never_seen() -> None:
+@pytest.mark.parametrize("framing", FRAMINGS)
+async def test_a_call_nobody_offered_in_single_characters_is_never_seen(framing: str) -> None:
     raw = tool_bytes("erase", '{"path":"/srv/data"}')
-    sent = await client_bytes(read(raw[at : at + 5] for at in range(0, len(raw), 5)), grounded())
+    sent = await client_bytes(read(raw[at : at + 5] for at in range(0, len(raw), 5)), grounded(), framing)
     assert b"erase" not in sent
     assert b"/srv" not in sent
     assert b"tool_calls" not in sent
-    assert b'"finish_reason":"content_filter"' in sent
+    assert b"function_call" not in sent
+    assert b'"content_filter"' in sent
 
 
-async def test_an_offered_call_in_single_characters_leaves_whole_and_once() -> None:
+@pytest.mark.parametrize(("framing", "times"), [("chat", 1), ("responses", 4)])
+async def test_an_offered_call_in_single_characters_leaves_whole(framing: str, times: int) -> None:
+    """A response says an item as it is added, its arguments, the item as it is done, and all items at the end."""
     raw = tool_bytes("weather", '{"city":"Oslo"}')
-    sent = await client_bytes(read(raw[at : at + 5] for at in range(0, len(raw), 5)), grounded())
-    assert sent.count(b'"name":"weather"') == 1
+    sent = await client_bytes(read(raw[at : at + 5] for at in range(0, len(raw), 5)), grounded(), framing)
+    assert sent.count(b'"name":"weather"') == times
     assert rb"{\"city\":\"Oslo\"}" in sent
 
 
