@@ -28,6 +28,7 @@ class ModelOffer(TypedDict):
     base_url: str
     guardrail_id: str
     guardrail_version: str
+    takes_images: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class _Offer(Section):
     context_tokens_max: Annotated[int, Field(ge=128, le=2_000_000)]
     usd_per_million_input_tokens: Price
     usd_per_million_output_tokens: Price
+    takes_images: bool = False
+    """Whether roles that are registered for images may show it some."""
 
 
 class OpenAIModel(_Offer):

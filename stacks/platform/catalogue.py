@@ -68,4 +68,5 @@ def _written(
         "base_url": base_url,
         "guardrail_id": guardrail_id,
         "guardrail_version": guardrail_version,
+        "takes_images": model.takes_images or None,
     }

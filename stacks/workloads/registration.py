@@ -101,4 +101,5 @@ def _role(workload: str, role: Role, files: WorkloadFiles) -> dict[str, object]:
         "tools": {tool: files.tools[tool] for tool in role.tools},
         "limits": role.limits.model_dump(),
         "budget": role.budget.model_dump(exclude_none=True),
+        **({"images": True} if role.images else {}),
     }

@@ -72,6 +72,8 @@ class Role(Section):
     tools: tuple[Annotated[str, AfterValidator(text_like(r"[a-z][a-z0-9_]{0,60}", "a tool's name"))], ...] = ()
     limits: Limits
     budget: Budget
+    images: bool = False
+    """Whether the role may show a model images. No text control of the gateway sees what an image shows."""
 
     @model_validator(mode="after")
     def _one_model(self) -> Self:

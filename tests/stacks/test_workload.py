@@ -99,6 +99,14 @@ def test_the_gateway_reads_every_limit_and_budget_that_a_workload_wishes() -> No
     assert (read.serial, read.not_after) == (3, datetime(2999, 1, 1, tzinfo=UTC))
 
 
+def test_images_are_for_the_role_that_says_so_and_for_no_other() -> None:
+    document = document_of(**{"roles.analyst.images": True})
+    roles = msgspec.convert(document, Document).roles
+
+    assert [name for name, role in roles.items() if role.images] == ["analyst"]
+    assert "images" not in document_of()["roles"]["analyst"]
+
+
 def test_only_what_the_platform_offers_can_be_registered() -> None:
     workload = Workload.load(workload_values("prod"))
     offered = {"nova-lite": "private_endpoint", "cheap": "public_api"}
