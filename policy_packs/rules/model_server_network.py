@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from policy_packs.kubernetes_workload import (
@@ -88,7 +89,7 @@ def _is_wide(cidr: View, settings: Mapping[str, object], kind: str) -> Truth:
     if cidr.is_unknown or cidr.value is MISSING:
         return Truth.UNKNOWN if cidr.is_unknown else Truth.NO
     try:
-        network = ipaddress.ip_network(cidr.text, strict=False)
+        network = _network(cidr.text)
     except ValueError:
         return Truth.YES
     bits = settings[f"{kind}_prefix_bits_min" if network.version == 4 else f"{kind}_ipv6_prefix_bits_min"]
@@ -96,8 +97,13 @@ def _is_wide(cidr: View, settings: Mapping[str, object], kind: str) -> Truth:
     return Truth.of(not is_narrow and not (kind == "public" and _is_private(network)))
 
 
+@lru_cache(maxsize=1024)
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text, strict=False)
+
+
 def _is_private(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
-    ours = (ipaddress.ip_network(one) for one in _PRIVATE)
+    ours = map(_network, _PRIVATE)
     return any(one.version == network.version and network.subnet_of(one) for one in ours)  # type: ignore[arg-type]  # same version
 
 
