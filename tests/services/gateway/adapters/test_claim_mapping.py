@@ -106,7 +106,7 @@ UNSAFE: dict[str, dict[str, Any]] = {
 
 
 def read(*issuers: dict[str, Any]) -> tuple[Issuer, ...]:
-    return _Reader({"ISSUERS": json.dumps(issuers)}).issuers("ISSUERS")
+    return _Reader({"GATEWAY_OIDC_ISSUERS": json.dumps(issuers)}).issuers("GATEWAY_OIDC_ISSUERS")
 
 
 def test_a_complete_issuer_is_accepted() -> None:
