@@ -58,7 +58,7 @@ SETTINGS = (
     Setting(
         "GATEWAY_OIDC_ISSUERS",
         "Whose tokens are accepted, for which audience, signed how.",
-        "JSON list of issuer, audience, algorithms (asymmetric only)",
+        "JSON list of issuer, audience, algorithms (asymmetric only); claims, subjects, outage_s_max where they differ",
         '[{"issuer":"https://identity.example","audience":"llm-gateway","algorithms":["RS256"]}]',
     ),
     Setting("GATEWAY_DATABASE", "PostgreSQL: records, ledger, passages.", _HOST_PORT, "database.internal:5432"),
