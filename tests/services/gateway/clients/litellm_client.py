@@ -5,7 +5,7 @@
 """What LiteLLM's client makes of the gateway at argv[1], as JSON. Runs in an environment of its own.
 
 LiteLLM holds the OpenAI SDK back by a major version, so it cannot share ours; the lock file beside this one
-pins everything by hash.
+pins everything by hash (`uv lock --upgrade --script` renews it).
 """
 
 from __future__ import annotations
