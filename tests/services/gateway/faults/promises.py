@@ -123,6 +123,7 @@ FAULTS: tuple[Promise, ...] = (
     _of(
         "upstream hung or slow",
         "bridged by comments, ended by deadline or by the caller",
+        "faults/test_hung_upstream.py::test_a_server_that_falls_silent_is_given_up",
         "test_edge.py::test_a_silent_model_is_bridged_by_comments",
         "test_edge.py::test_a_caller_who_hangs_up_on_a_whole_answer_ends_the_call",
         "adapters/test_openai_model.py::test_leaving_early_hangs_up_on_the_server",
@@ -141,6 +142,7 @@ FAULTS: tuple[Promise, ...] = (
     _of(
         "upstream half-closed",
         "an error and no end",
+        "faults/test_hung_upstream.py::test_a_server_that_closes_its_half_has_failed",
         "adapters/test_openai_model.py::test_what_breaks_is_502_without_the_servers_words",
         "clients/test_openai_sdk.py::test_a_fault_in_the_middle_of_a_stream_is_raised_and_not_an_end",
     ),
