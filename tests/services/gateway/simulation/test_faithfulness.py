@@ -18,7 +18,7 @@ from redis.asyncio import Redis
 from services.gateway.adapters import audit_owed, audit_writer, ledger
 from services.gateway.adapters.audit_recovery import OPEN_INTENTS
 from services.gateway.adapters.limits import SCRIPT
-from services.gateway.audit.record import CLOSING_KINDS, NO_HASH, entry, row
+from services.gateway.audit.record import CLOSING_KINDS, NO_HASH, entry, row, timestamp
 from tests.services.gateway.real_parts import HOST, Postgres, Valkey
 from tests.services.gateway.simulation.postgres import Session, Store
 from tests.services.gateway.simulation.valkey import Limiter
@@ -78,7 +78,10 @@ def _of_note(answer: list[tuple[Any, ...]] | str) -> list[tuple[Any, ...]] | str
 
 
 def _insert(first_seq: int, *kinds: tuple[str, str]) -> Step:
-    rows = [row(CHAIN, first_seq + n, NO_HASH, entry(k, r, {}), datetime.now(UTC)) for n, (k, r) in enumerate(kinds)]
+    rows = [
+        row(str(CHAIN), first_seq + n, NO_HASH, entry(k, r, {}), timestamp(datetime.now(UTC)))
+        for n, (k, r) in enumerate(kinds)
+    ]
     columns = ([getattr(one, name) for one in rows] for name in ("seq", "kind", "request_id", "record", "hash"))
     return 0, audit_writer.INSERT, (CHAIN, *columns)
 
