@@ -7,6 +7,7 @@ names what does not apply. A remedy runs only where the user sets a policy's enf
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ from pulumi_policy import (
 from pulumi_policy import Severity as PulumiSeverity
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE, UnknownValueError
 
+from policy_packs.decoding import share_decoding
 from policy_packs.exemption import SCHEMA, Clock, today_utc
 from policy_packs.remediation import REMEDIES, Remedy
 from policy_packs.resource import Resource
@@ -36,15 +38,37 @@ _JSON_TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 
 def as_policies(rules: Iterable[AnyRule], clock: Clock = today_utc) -> list[Policy]:
     """Every rule, and beside a rule about the whole stack, which Pulumi cannot remedy, its remedy."""
-    return [policy for rule in rules for policy in _policies(rule, clock)]
+    share_decoding()
+    reading = _Reading()
+    return [policy for rule in rules for policy in _policies(rule, clock, reading)]
 
 
-def _policies(rule: AnyRule, clock: Clock) -> Iterator[Policy]:
+class _Reading(threading.local):
+    """The resources of a stack, read once for all the rules that are asked about it one after the other.
+
+    Each rule is asked once a stack: whoever comes again is asked about another one.
+    """
+
+    def __init__(self) -> None:
+        self._urns: list[str] = []
+        self._resources: tuple[Resource, ...] = ()
+        self._asked: set[str] = set()
+
+    def by(self, rule: str, args: StackValidationArgs) -> tuple[Resource, ...]:
+        urns = [one.urn for one in args.resources]
+        if rule in self._asked or urns != self._urns:
+            self._urns, self._asked = urns, set()
+            self._resources = tuple(_stack_resource(one) for one in args.resources)
+        self._asked.add(rule)
+        return self._resources
+
+
+def _policies(rule: AnyRule, clock: Clock, reading: _Reading) -> Iterator[Policy]:
     remedy = REMEDIES.get(rule.name)
     if isinstance(rule, Rule):
         yield _resource_policy(rule, remedy, clock)
         return
-    yield _stack_policy(rule, clock)
+    yield _stack_policy(rule, clock, reading)
     if remedy is not None:
         yield _remedy_policy(rule, remedy)
 
@@ -72,9 +96,9 @@ def _resource_policy(rule: Rule, remedy: Remedy | None, clock: Clock) -> Resourc
     )
 
 
-def _stack_policy(rule: StackRule, clock: Clock) -> StackValidationPolicy:
+def _stack_policy(rule: StackRule, clock: Clock, reading: _Reading) -> StackValidationPolicy:
     def validate(args: StackValidationArgs, report_violation: ReportViolation) -> None:
-        judgement = rule.judge((_stack_resource(one) for one in args.resources), _settings(rule, args), clock)
+        judgement = rule.judge(reading.by(rule.name, args), _settings(rule, args), clock)
         _report(judgement, report_violation, _settings(rule, args))
         _mention(judgement, args)
 
