@@ -10,7 +10,7 @@ import pytest
 
 from services.forecast.audit_history import Place, usages_since
 from services.forecast.history import HistoryError
-from services.gateway.audit.record import NO_HASH, Body, entry, row
+from services.gateway.audit.record import NO_HASH, Body, entry, row, timestamp
 
 # The gateway's own fixtures: a real server with the gateway's schema.
 from tests.services.gateway.conftest import database_name, postgres
@@ -35,7 +35,7 @@ async def write(server: Postgres, database: str, records: list[tuple[datetime, s
     try:
         for seq, (at, kind, model, input_tokens, output_tokens) in enumerate(records):
             body: Body = {"model": model, "input_tokens": input_tokens, "output_tokens": output_tokens}
-            made = row(chain, seq, NO_HASH, entry(kind, f"request-{seq}", body), at)
+            made = row(str(chain), seq, NO_HASH, entry(kind, f"request-{seq}", body), timestamp(at))
             await connection.execute(
                 "INSERT INTO audit.record (chain, seq, kind, request_id, record, hash) VALUES ($1, $2, $3, $4, $5, $6)",
                 *(chain, made.seq, made.kind, made.request_id, made.record, made.hash),

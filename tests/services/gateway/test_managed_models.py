@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import aclosing
 from dataclasses import replace
 from decimal import Decimal
@@ -158,7 +159,9 @@ def _variables(models: str) -> dict[str, str]:
         "GATEWAY_ENVIRONMENT": "local",
         "GATEWAY_LISTEN": "127.0.0.1:8080",
         "GATEWAY_MODELS": models,
-        "GATEWAY_OIDC_ISSUERS": '[{"issuer": "https://issuer.example.com", "audience": "llm", "algorithms": ["RS256"]}]',
+        "GATEWAY_OIDC_ISSUERS": json.dumps(
+            [{"issuer": "https://issuer.example.com", "audience": "llm", "algorithms": ["RS256"]}]
+        ),
         "GATEWAY_REGISTRATION_BUCKET": "registrations",
         "GATEWAY_REGISTRATION_KEY_ARN": arn,
         "GATEWAY_VALKEY": "127.0.0.1:6379",

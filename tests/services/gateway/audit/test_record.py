@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.audit.record import (
+from services.gateway.audit.record import (, timestamp
     BODY_BYTES_MAX,
     NO_HASH,
     RecordError,
@@ -31,7 +31,7 @@ bodies = st.dictionaries(texts, values, max_size=6)
 
 
 def written(body: dict[str, Value], request_id: str = "request-1") -> Row:
-    return row(CHAIN, 3, NO_HASH, entry("intent", request_id, body), NOW)
+    return row(str(CHAIN), 3, NO_HASH, entry("intent", request_id, body), timestamp(NOW))
 
 
 @given(bodies)

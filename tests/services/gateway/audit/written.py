@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from services.gateway.adapters.audit_signer import AuditKey
 from services.gateway.audit.head import StoredHead, name, seal, state
 from services.gateway.audit.merkle import Frontier
-from services.gateway.audit.record import END, GENESIS, NO_HASH, Body, Row, entry, row
+from services.gateway.audit.record import END, GENESIS, NO_HASH, Body, Row, entry, row, timestamp
 from services.gateway.audit.verification import Report, Verification
 
 
@@ -35,7 +35,7 @@ class Written:
 
     def append(self, kind: str, request_id: str = "", body: Body | None = None) -> Row:
         previous = self.rows[-1].hash if self.rows else NO_HASH
-        added = row(self.chain, len(self.rows), previous, entry(kind, request_id, body or {}), self.now)
+        added = row(str(self.chain), len(self.rows), previous, entry(kind, request_id, body or {}), timestamp(self.now))
         self.rows.append(added)
         return added
 
