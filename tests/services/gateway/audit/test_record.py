@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.audit.record import (, timestamp
+from services.gateway.audit.record import (
     BODY_BYTES_MAX,
     NO_HASH,
     RecordError,
@@ -20,6 +20,7 @@ from services.gateway.audit.record import (, timestamp
     leaf_hash,
     parse,
     row,
+    timestamp,
 )
 
 CHAIN = UUID("00000000-0000-4000-8000-000000000001")
