@@ -32,6 +32,7 @@ class OwedOutcomes:
         self._database = database
         self._append = append
         self._owed: dict[str, AuditRecord] = {}
+        self._paying = asyncio.Lock()  # the last payment, when the gateway closes, waits for one under way
 
     def owe(self, record: AuditRecord) -> None:
         """`record` may or may not be durable: it is looked after, if it is one that ends a request."""
@@ -52,6 +53,10 @@ class OwedOutcomes:
 
     async def pay(self) -> None:
         """Writes what is still missing; Unavailable when that is not possible yet."""
+        async with self._paying:
+            await self._pay()
+
+    async def _pay(self) -> None:
         if not self._owed:
             return
         owed = dict(self._owed)

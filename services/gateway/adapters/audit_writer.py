@@ -18,7 +18,18 @@ from uuid import UUID, uuid4
 
 from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, unavailable
 from services.gateway.audit.merkle import Frontier
-from services.gateway.audit.record import GENESIS, INTENT, NO_HASH, Body, Entry, Row, entry, row, timestamp
+from services.gateway.audit.record import (
+    CLOSING_KINDS,
+    GENESIS,
+    INTENT,
+    NO_HASH,
+    Body,
+    Entry,
+    Row,
+    entry,
+    row,
+    timestamp,
+)
 from services.gateway.exchange import Unavailable
 
 STAGE = "audit"
@@ -63,6 +74,7 @@ class ChainWriter:
         self._chain: OpenChain | None = None
         self._connection: Connection | None = None
         self._in_doubt: list[Row] = []
+        self._refused: dict[str, Row] = {}  # intents that are durable although their callers were refused
         self._lost = asyncio.Event()
         self._lost.set()
         self._keeping: asyncio.Task[None] | None = None
@@ -154,42 +166,49 @@ class ChainWriter:
         async with asyncio.timeout(CONNECT_DEADLINE_S):
             await connection.execute("SET synchronous_commit = on")  # whatever the role's default is
             chain = self._chain
-            resolved = None if chain is None else await self._resume(connection, chain)
-            self._in_doubt = []
-            if chain is None or resolved is None:
+            if chain is not None and await self._resume(connection, chain):
+                await self._withdraw(connection, chain)
+            else:
                 await self._begin(connection)
-            elif resolved:
-                await self._withdraw(connection, chain, resolved)
 
-    async def _resume(self, connection: Connection, chain: OpenChain) -> list[Row] | None:
-        """Takes the chain up again: the rows in doubt that turned out durable, or None to begin another."""
+    async def _resume(self, connection: Connection, chain: OpenChain) -> bool:
+        """Takes the chain up again and settles what was in doubt; False when another has to be begun."""
         if not await _lock(connection, chain.id):
             _logger.warning("chain %s is still locked by its old session: beginning another", chain.id)
-            return None
+            return False
         closed_by = await connection.fetchval("SELECT closed_by FROM audit.chain WHERE chain = $1", chain.id)
         if closed_by is not None:
             _logger.warning("chain %s was taken over by %s: beginning another", chain.id, closed_by)
-            return None
+            return False
         found = await connection.fetch(
             "SELECT seq, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq", chain.id, chain.size
         )
         durable = [(entry["seq"], entry["hash"]) for entry in found]
-        if not durable:
-            return []
-        if durable != [(doubtful.seq, doubtful.hash) for doubtful in self._in_doubt]:
+        if durable and durable != [(doubtful.seq, doubtful.hash) for doubtful in self._in_doubt]:
             _logger.error("chain %s holds records this writer did not write: beginning another", chain.id)
-            return None
-        chain.commit(self._in_doubt)
-        return self._in_doubt
+            return False
+        if durable:
+            self._settle(chain, self._in_doubt)
+        self._in_doubt = []
+        return True
 
-    async def _withdraw(self, connection: Connection, chain: OpenChain, doubtful: Sequence[Row]) -> None:
+    def _settle(self, chain: OpenChain, durable: Sequence[Row]) -> None:
+        """Takes over what was in doubt: its intents are to be withdrawn, its withdrawals need not be repeated."""
+        chain.commit(durable)
+        for one in durable:  # in their order: an intent whose caller hung up may have its outcome behind it
+            if one.kind == INTENT:
+                self._refused[one.request_id] = one
+            elif one.kind in CLOSING_KINDS:
+                self._refused.pop(one.request_id, None)
+
+    async def _withdraw(self, connection: Connection, chain: OpenChain) -> None:
         """Closes intents that are durable although their callers were refused: nothing followed them."""
-        rows = _rows(chain, [_withdrawal(one) for one in doubtful if one.kind == INTENT])
-        if rows:
+        if self._refused:
+            rows = _rows(chain, [_withdrawal(one) for one in self._refused.values()])
             self._in_doubt = rows
             await _insert(connection, chain.id, rows)
             self._in_doubt = []
-            chain.commit(rows)
+            self._settle(chain, rows)
 
     async def _begin(self, connection: Connection) -> None:
         chain = OpenChain(uuid4(), NO_HASH, Frontier())
@@ -201,6 +220,7 @@ class ChainWriter:
             await _insert(connection, chain.id, rows)
         chain.commit(rows)
         self._chain = chain
+        self._in_doubt, self._refused = [], {}  # who recovers the chain before closes what it left open
         _logger.info("audit chain %s opened", chain.id)
 
 
