@@ -37,7 +37,8 @@ def _one_tenant_a_key(stack: Stack) -> Iterator[Outcome]:
     uses = [use for one in stack.resources for use in _uses(stack, one)]
     yield from needs(uses, _NO_TENANT)
     for key, tenants in _tenants_by_key(uses).items():
-        yield from forbid(_differ(tenants), "data of more than one tenant is under this key", View(None, "key"), key)
+        urn = key if key.startswith("urn:") else ""  # a key of another program has none here
+        yield from forbid(_differ(tenants), "data of more than one tenant is under this key", View(None, "key"), urn)
     for use in uses:
         if use.key.is_unknown:
             yield from forbid(Truth.UNKNOWN, "may be another tenant's key", use.key)

@@ -18,6 +18,7 @@ import openai
 import psutil
 import pytest
 
+from services.gateway.adapters.jwks_cache import CONFIRMED_S
 from stacks.local.parts.addresses import HOST, Addresses
 from stacks.local.parts.places import REPOSITORY, Places
 from stacks.local.parts.supervisor import records
@@ -197,23 +198,23 @@ def test_without_the_log_archive_nothing_is_answered_and_it_heals(platform: Plat
     await_until(lambda: platform.chat(token).status == 200, 2 * HEALS_WITHIN_S)
 
 
-def test_without_the_oidc_provider_nothing_is_answered_and_it_heals(platform: Platform) -> None:
-    """Forged tokens never pass; a good one no longer does once its key is not confirmed for a while."""
+def test_without_the_oidc_provider_known_keys_go_on_and_strangers_stay_out(platform: Platform) -> None:
+    """An outage of the provider is none of the gateway's; how long at the most, the identity's own tests say."""
     token = platform.token()
     assert platform.chat(token).status == 200
     platform.supervisor.kill("oidc")
     try:
         requests = platform.model_requests()
+        for forged in (token[:-8] + "A" * 8, "e30.e30.AAAA", token.rpartition(".")[0] + "."):
+            assert platform.chat(forged).status in (401, 503)
+        assert platform.model_requests() == requests
+        time.sleep(CONFIRMED_S + 5)  # by then every key would be unconfirmed
+        assert platform.chat(token).status == 200
         assert platform.chat(token[:-8] + "A" * 8).status in (401, 503)
-        assert platform.model_requests() == requests
-        await_until(lambda: platform.chat(token).status == 503, 40)
-        requests = platform.model_requests()
-        assert platform.chat(token).status == 503
-        assert platform.call("GET", "/readyz").status == 503
-        assert platform.model_requests() == requests
+        assert platform.call("GET", "/readyz").status == 200
     finally:
         platform.supervisor.start("oidc")
-    await_until(lambda: platform.chat(token).status == 200, HEALS_WITHIN_S)
+    await_until(lambda: platform.chat(platform.token()).status == 200, HEALS_WITHIN_S)
 
 
 # --- the audit chain ------------------------------------------------------------------------------------------

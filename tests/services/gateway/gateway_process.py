@@ -80,7 +80,7 @@ class Site:
         host, _, port = self.environ["GATEWAY_LISTEN"].rpartition(":")
         try:
             _, writer = await asyncio.open_connection(host, int(port))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
             return True
         writer.close()
         return False
