@@ -15,18 +15,19 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from uuid import UUID
 
 import msgspec
 
 from services.gateway.adapters.audit_archive import HeadArchive
-from services.gateway.adapters.audit_owed import OwedOutcomes
+from services.gateway.adapters.audit_owed import OUTCOME, OwedOutcomes
 from services.gateway.adapters.audit_recovery import Recovery
 from services.gateway.adapters.audit_sealer import Archive, Sealer, Signer
 from services.gateway.adapters.audit_signer import KmsSigner
 from services.gateway.adapters.audit_writer import ChainWriter
 from services.gateway.adapters.database import Database
 from services.gateway.adapters.group_call import GroupCall
-from services.gateway.audit.record import END, HEARTBEAT, Body, Entry, RecordError, entry
+from services.gateway.audit.record import END, HEARTBEAT, INTENT, Body, Entry, RecordError, entry
 from services.gateway.exchange import AuditRecord, Unavailable
 from services.gateway.settings import Settings
 
@@ -42,11 +43,12 @@ class AuditChain:
     """`genesis` is what the chain's first record says about its writer: digests of software and settings."""
 
     def __init__(self, database: Database, signer: Signer, archive: Archive, genesis: Body) -> None:
-        self._writer = ChainWriter(database, genesis, self._committed)
+        self._writer = ChainWriter(database, genesis, self._committed, self._under_way)
         self._sealer = Sealer(self._writer, signer, archive)
-        self._recovery = Recovery(database, signer, archive, lambda: self._writer.chain.id, self.append)
-        self._owed = OwedOutcomes(database, self._append)
+        self._recovery = Recovery(database, signer, archive, self._writer, self._append)
+        self._owed = OwedOutcomes(database, self._writer, self._append)
         self._writing = GroupCall[Entry, None](STAGE, self._writer.write, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._open: dict[str, UUID] = {}  # the chain that holds the intent of a request that is under way
         self._committed_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
@@ -63,10 +65,31 @@ class AuditChain:
 
     async def append(self, record: AuditRecord) -> None:
         """Returns only when the record is durable; Unavailable otherwise. An outcome is then written later."""
+        if record.kind == INTENT:
+            await self._append_intent(record)
+        elif record.kind == OUTCOME:
+            await self._append_outcome(record)
+        else:
+            await self._append(record)
+
+    async def _append_intent(self, record: AuditRecord) -> None:
+        self._open[record.request_id] = self._writer.chain.id
         try:
             await self._append(record)
         except Unavailable:
-            self._owed.owe(record)
+            self._open.pop(record.request_id, None)
+            raise
+
+    async def _append_outcome(self, record: AuditRecord) -> None:
+        """Into the chain of its intent; when that is lost, whoever recovers it says how the request ended."""
+        now = self._writer.chain.id
+        chain = self._open.pop(record.request_id, now)
+        if chain != now:
+            raise Unavailable(STAGE, "the chain that holds the intent was lost: its recovery closes the request")
+        try:
+            await self._append(record)
+        except Unavailable:
+            self._owed.owe(chain, record)
             raise
 
     async def _append(self, record: AuditRecord) -> None:
@@ -108,12 +131,24 @@ class AuditChain:
         if self._tasks:
             await asyncio.wait(self._tasks)
         await self._writing.drain()
+        await self._writer.close(ended=await self._end())
+
+    async def _end(self) -> bool:
+        """False when something is missing that only the recovery of the chain can add."""
+        if self._owed.of(self._writer.chain.id):
+            _logger.warning("outcomes are still owed: the next gateway ends the audit chain")
+            return False
         try:
             await self._writer.write([entry(END, "", {})])
             await self._sealer.seal()
         except Unavailable as failure:
             _logger.warning("the audit chain could not be ended in order, the next gateway will: %s", failure.reason)
-        await self._writer.close()
+            return False
+        return True
+
+    def _under_way(self, chain: UUID) -> list[str]:
+        """The requests that have an intent in that chain and no outcome yet, as far as is known."""
+        return [request_id for request_id, held in self._open.items() if held == chain] + self._owed.of(chain)
 
     def _committed(self) -> None:
         self._committed_at = time.monotonic()

@@ -1,8 +1,9 @@
 """Outcomes that could not be written when they were due: kept, and written as soon as the store takes them.
 
 An intent without an outcome would stay open for as long as its gateway lives. What is in doubt may be durable
-after all, and another gateway may have closed the request meanwhile: the store is asked first, so that a request
-has one end. A record written late says so, because its caller was not given the last byte.
+after all: the store is asked first, and only by a writer that is connected again, when nothing is in doubt any
+more. If that writer had to begin another chain, whoever recovers the old one closes the request: so it has one
+end. A record written late says so, because its caller was not given the last byte.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from uuid import UUID
 
+from services.gateway.adapters.audit_writer import ChainWriter
 from services.gateway.adapters.database import Database
 from services.gateway.audit.record import CLOSING_KINDS, INTENT
 from services.gateway.exchange import AuditRecord, Unavailable
 
+STAGE = "audit"
 OUTCOME = "outcome"
 INTERVAL_S = 1.0
 OWED_MAX = 10_000  # the rest is counted by `gateway audit verify` as intents without an outcome
 STILL_OPEN = """
-SELECT request_id FROM audit.record WHERE request_id = ANY ($1)
+SELECT request_id FROM audit.record WHERE request_id = ANY ($1) AND request_id <> ''
 GROUP BY request_id HAVING bool_or(kind = $2) AND NOT bool_or(kind = ANY ($3))
 """
 
@@ -28,18 +32,19 @@ _logger = logging.getLogger(__name__)
 
 
 class OwedOutcomes:
-    def __init__(self, database: Database, append: Callable[[AuditRecord], Awaitable[None]]) -> None:
+    def __init__(
+        self, database: Database, writer: ChainWriter, append: Callable[[AuditRecord], Awaitable[None]]
+    ) -> None:
         self._database = database
+        self._writer = writer
         self._append = append
-        self._owed: dict[str, AuditRecord] = {}
+        self._owed: dict[str, tuple[UUID, AuditRecord]] = {}
         self._paying = asyncio.Lock()  # the last payment, when the gateway closes, waits for one under way
 
-    def owe(self, record: AuditRecord) -> None:
-        """`record` may or may not be durable: it is looked after, if it is one that ends a request."""
-        if record.kind != OUTCOME:
-            return
+    def owe(self, chain: UUID, record: AuditRecord) -> None:
+        """`record`, which was for `chain`, may or may not be durable."""
         if len(self._owed) < OWED_MAX:
-            self._owed.setdefault(record.request_id, record)
+            self._owed.setdefault(record.request_id, (chain, record))
         else:
             _logger.error("too many outcomes are owed: one is given up")
 
@@ -56,13 +61,23 @@ class OwedOutcomes:
         async with self._paying:
             await self._pay()
 
+    def of(self, chain: UUID) -> list[str]:
+        """The requests whose outcomes are owed to that chain."""
+        return [request_id for request_id, (owed_to, _) in self._owed.items() if owed_to == chain]
+
     async def _pay(self) -> None:
         if not self._owed:
             return
-        owed = dict(self._owed)
+        if not self._writer.connected:
+            raise Unavailable(STAGE, "the audit store is not connected")
+        connections, owed = self._writer.connections, dict(self._owed)
         rows = await self._database.fetch(STILL_OPEN, list(owed), INTENT, list(CLOSING_KINDS))
         missing = {row["request_id"] for row in rows}
-        for request_id, record in owed.items():
+        for request_id, (chain, record) in owed.items():
+            if self._writer.connections != connections:
+                raise Unavailable(STAGE, "the connection was lost: what was asked before is no answer any more")
             if request_id in missing:
+                if chain != self._writer.chain.id:
+                    continue  # for whoever recovers that chain
                 await self._append(replace(record, body={**record.body, "late": True}))
             self._owed.pop(request_id, None)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from uuid import UUID
 
 from services.gateway.adapters.audit_sealer import Archive, Signer
+from services.gateway.adapters.audit_writer import ChainWriter
 from services.gateway.adapters.database import Connection, Database
 from services.gateway.audit.head import name, open_sealed, seal, state
 from services.gateway.audit.merkle import Frontier
@@ -22,6 +23,7 @@ from services.gateway.exchange import AuditRecord, Unavailable
 
 STAGE = "audit"
 INTERVAL_S = 5.0
+RETRY_INTERVAL_S = 0.25
 DEADLINE_S = 120.0
 FETCH_ROWS = 1_000
 
@@ -50,13 +52,13 @@ class Recovery:
         database: Database,
         signer: Signer,
         archive: Archive,
-        own_chain: Callable[[], UUID],
+        own: ChainWriter,
         append: Callable[[AuditRecord], Awaitable[None]],
     ) -> None:
         self._database = database
         self._signer = signer
         self._archive = archive
-        self._own_chain = own_chain
+        self._own = own
         self._append = append
 
     async def run(self) -> None:
@@ -69,7 +71,7 @@ class Recovery:
 
     async def recover(self) -> None:
         """Looks once at every chain that is not closed."""
-        for found in await self._database.fetch(OPEN_CHAINS, self._own_chain()):
+        for found in await self._database.fetch(OPEN_CHAINS, self._own.chain.id):
             async with self._database.connection(deadline_s=DEADLINE_S) as connection:
                 # A chain may hold millions of records. The pool resets this for the next user.
                 await connection.execute(f"SET statement_timeout = '{DEADLINE_S:.0f}s'")
@@ -97,7 +99,7 @@ class Recovery:
             await self._append(_recovered(chain, frontier, last_hash, unknown))
             if frontier.size > sealed_size:
                 await self._seal(chain, frontier, last_hash)
-        await connection.execute("SELECT audit.close_chain($1, $2)", chain, self._own_chain())
+        await connection.execute("SELECT audit.close_chain($1, $2)", chain, self._own.chain.id)
 
     async def _read_to_end(self, connection: Connection, chain: UUID) -> tuple[Frontier, bytes, int]:
         """The chain's tree and last hash, going on from its last head, and how much that head covers."""
@@ -125,17 +127,40 @@ class Recovery:
         return frontier, last_hash, sealed_size
 
     async def _write_unknown_outcomes(self, connection: Connection, chain: UUID) -> int:
-        intents = await connection.fetch(OPEN_INTENTS, chain, INTENT, list(CLOSING_KINDS))
-        await asyncio.gather(*(self._append(_unknown(chain, one["seq"], one["request_id"])) for one in intents))
-        return len(intents)
+        """How many. The chain stays locked until all are written: its writer must not come back half-way."""
+        found: set[str] = set()
+        while True:
+            connections = self._own.connections
+            intents = await connection.fetch(OPEN_INTENTS, chain, INTENT, list(CLOSING_KINDS))
+            found.update(one["request_id"] for one in intents)
+            try:
+                self._require_no_doubt(connections)
+                await _all(self._append(_unknown(chain, one["seq"], one["request_id"])) for one in intents)
+            except Unavailable as failure:
+                _logger.warning("outcomes of chain %s could not be written yet: %s", chain, failure.reason)
+                await asyncio.sleep(RETRY_INTERVAL_S)
+            else:
+                return len(found)
+
+    def _require_no_doubt(self, connections: int) -> None:
+        """What was asked after that many connections is out of date when what was written before is in doubt."""
+        if self._own.connections != connections or not self._own.connected:
+            raise Unavailable(STAGE, "the audit store was not connected all the time")
 
     async def _seal(self, chain: UUID, frontier: Frontier, last_hash: bytes) -> None:
-        text = state(chain, frontier, last_hash, self._own_chain(), datetime.now(UTC))
+        text = state(chain, frontier, last_hash, self._own.chain.id, datetime.now(UTC))
         object_name = name(chain, frontier.size - 1)
         if not await self._archive.put(object_name, seal(text, await self._signer.sign(text))):
             existing = open_sealed(object_name, await self._archive.get(object_name)).statement
             if existing.root != frontier.root().hex():
                 raise Unavailable(STAGE, f"{object_name} exists and covers other records")
+
+
+async def _all(appends: Iterable[Awaitable[None]]) -> None:
+    """Returns when every one has ended; Unavailable when one of them failed."""
+    for ended in await asyncio.gather(*appends, return_exceptions=True):
+        if ended is not None:
+            raise ended
 
 
 def _unknown(chain: UUID, seq: int, request_id: str) -> AuditRecord:

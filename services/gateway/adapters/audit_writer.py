@@ -45,6 +45,13 @@ INSERT INTO audit.record (chain, seq, kind, request_id, record, hash)
 SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[])
 """
 
+CLOSED_ELSEWHERE = """
+SELECT EXISTS (
+    SELECT FROM audit.record
+    WHERE chain <> $1 AND request_id = ANY ($2) AND request_id <> '' AND kind = ANY ($3)
+)
+"""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -67,14 +74,22 @@ class OpenChain:
 
 
 class ChainWriter:
-    def __init__(self, database: Database, genesis: Body, committed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        genesis: Body,
+        committed: Callable[[], None],
+        under_way: Callable[[UUID], list[str]],
+    ) -> None:
         self._database = database
         self._genesis = entry(GENESIS, "", genesis)
         self._committed = committed  # told after every commit
+        self._under_way = under_way  # requests that a chain has to end
         self._chain: OpenChain | None = None
         self._connection: Connection | None = None
         self._in_doubt: list[Row] = []
         self._refused: dict[str, Row] = {}  # intents that are durable although their callers were refused
+        self.connections = 0  # so far; as long as it stays the same, the chain's lock was never let go
         self._lost = asyncio.Event()
         self._lost.set()
         self._keeping: asyncio.Task[None] | None = None
@@ -113,19 +128,23 @@ class ChainWriter:
         self._committed()
         return [None] * len(rows)
 
-    async def close(self) -> None:
-        """Marks the chain as ended in order and lets go of it."""
+    async def close(self, *, ended: bool = True) -> None:
+        """Lets go of the chain; marks it as ended in order, unless its end is left to the next gateway."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.wait([self._keeping])
         connection, self._connection = self._connection, None
         if connection is not None:
-            try:
-                async with asyncio.timeout(WRITE_DEADLINE_S):
-                    await connection.execute("SELECT audit.close_chain($1, $1)", self.chain.id)
-            except DRIVER_ERRORS as error:
-                _logger.warning("chain %s was not closed in order: %s", self.chain.id, unavailable(error))
+            if ended:
+                await self._mark_closed(connection)
             connection.terminate()
+
+    async def _mark_closed(self, connection: Connection) -> None:
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE_S):
+                await connection.execute("SELECT audit.close_chain($1, $1)", self.chain.id)
+        except DRIVER_ERRORS as error:
+            _logger.warning("chain %s was not closed in order: %s", self.chain.id, unavailable(error))
 
     def _lose(self, connection: Connection) -> None:
         if self._connection is connection:
@@ -157,6 +176,7 @@ class ChainWriter:
             raise
         self._lost.clear()
         self._connection = connection
+        self.connections += 1
         connection.add_termination_listener(self._lose)
         if connection.is_closed():
             self._lose(connection)
@@ -180,6 +200,9 @@ class ChainWriter:
         if closed_by is not None:
             _logger.warning("chain %s was taken over by %s: beginning another", chain.id, closed_by)
             return False
+        if await self._is_partly_recovered(connection, chain.id):
+            _logger.warning("chain %s was being taken over: beginning another", chain.id)
+            return False
         found = await connection.fetch(
             "SELECT seq, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq", chain.id, chain.size
         )
@@ -191,6 +214,13 @@ class ChainWriter:
             self._settle(chain, self._in_doubt)
         self._in_doubt = []
         return True
+
+    async def _is_partly_recovered(self, connection: Connection, chain: UUID) -> bool:
+        """Whether somebody who had this chain's lock meanwhile has closed requests of it."""
+        doubtful = [one.request_id for one in self._in_doubt if one.request_id]
+        requests = [*self._under_way(chain), *self._refused, *doubtful]
+        partly: bool = await connection.fetchval(CLOSED_ELSEWHERE, chain, requests, list(CLOSING_KINDS))
+        return partly
 
     def _settle(self, chain: OpenChain, durable: Sequence[Row]) -> None:
         """Takes over what was in doubt: its intents are to be withdrawn, its withdrawals need not be repeated."""

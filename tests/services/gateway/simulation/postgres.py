@@ -231,6 +231,13 @@ class Store:
         open_ = [r for r in sorted(found) if r in request_ids and intent in found[r] and not found[r] & set(closing)]
         return [{"request_id": request_id} for request_id in open_]
 
+    def _closed_elsewhere(
+        self, session: Session, chain: UUID, request_ids: Sequence[str], closing: Sequence[str]
+    ) -> bool:
+        del session
+        others = [row for (of, _), row in self.records.items() if of != chain]
+        return any(row.request_id in request_ids and row.kind in closing for row in others)
+
     # --- the ledger ---------------------------------------------------------------------------------------
 
     def _reserve(
@@ -323,6 +330,7 @@ class Store:
         " ".join(audit_recovery.OPEN_CHAINS.split()): _open_chains,
         " ".join(audit_recovery.OPEN_INTENTS.split()): _open_intents,
         " ".join(audit_owed.STILL_OPEN.split()): _still_open,
+        " ".join(audit_writer.CLOSED_ELSEWHERE.split()): _closed_elsewhere,
         ledger.RESERVE: lambda store, *values: [{"value": store._reserve(*values)}],
         ledger.SETTLE: _settle,
         "SELECT ledger.sweep($1) AS expired": lambda store, *values: [{"expired": store._sweep(*values)}],

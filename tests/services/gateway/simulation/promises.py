@@ -6,13 +6,12 @@ from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
-from services.gateway.audit.record import CLOSING_KINDS, INTENT, parse
+from services.gateway.audit.record import CLOSING_KINDS, INTENT
 from services.gateway.audit.verification import Verification
 from tests.services.gateway.simulation.services import SECRET, signed
 from tests.services.gateway.simulation.world import World
 
 ZERO = Decimal(0)
-UNKNOWN = "unknown"
 
 
 def judge(world: World, now: datetime) -> None:
@@ -54,20 +53,13 @@ def _records(world: World) -> None:
     for row in world.store.records.values():
         if row.kind == INTENT:
             intents[row.request_id] += 1
-        if row.kind in CLOSING_KINDS and row.request_id and not _is_guess(row.record):
+        if row.kind in CLOSING_KINDS and row.request_id:
             ends[row.request_id] += 1
-    guessed = {row.request_id for row in world.store.records.values() if _is_guess(row.record)}
     for request_id, count in intents.items():
         world.require(count == 1, f"{request_id}: {count} intents")
-        closed = ends[request_id] == 1 or (request_id in guessed and ends[request_id] == 0)
-        world.require(closed, f"{request_id}: {ends[request_id]} outcomes")
+        world.require(ends[request_id] == 1, f"{request_id}: {ends[request_id]} outcomes")
     for request_id in world.backend.calls:
         world.require(intents[request_id] == 1, f"{request_id}: called, and no intent is left")
-
-
-def _is_guess(record: str) -> bool:
-    """What another gateway writes about a request whose own could not be heard any more."""
-    return parse(record).body.get("finish") == UNKNOWN
 
 
 def _chains(world: World, now: datetime) -> None:

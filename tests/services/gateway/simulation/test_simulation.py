@@ -18,6 +18,7 @@ FOUND_LATER = {
     5711: "the same, two outcomes at once",
     6081: "the same, after power was lost",
     6973: "the same, at a slow network",
+    1811: "what recovery could not write was owed like an outcome of one's own; seen when guesses were counted",
     7205: "a withdrawal that could not be written was forgotten",
 }
 
