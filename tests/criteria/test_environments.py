@@ -252,7 +252,13 @@ def complete(stack: str) -> tuple[Values, Values]:
         },
         "route_table_ids": {tier: f"rtb-{row:017x}" for row, tier in enumerate(TIERS)},
     }
-    hosting = {"self_hosting": added["hosting"], "models": [*bedrock, *added["models"]]}
+    subject = {"subject": "deployer", "tenant": "acme", "roles": ["analyst"], "workload": "document-assistant"}
+    issuers = [{**values["issuers"][0], "subjects": [subject]}]
+    hosting = {
+        "self_hosting": added["hosting"],
+        "models": [*bedrock, *added["models"]],
+        "issuers": issuers,
+    }
     adopting = {"self_hosting": None, "models": bedrock, "network.existing": adopted}
     first, second = (Environment.load(changed(values, one)).model_dump(mode="json") for one in (hosting, adopting))
     return first, second
