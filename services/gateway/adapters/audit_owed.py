@@ -76,8 +76,15 @@ class OwedOutcomes:
         for request_id, (chain, record) in owed.items():
             if self._writer.connections != connections:
                 raise Unavailable(STAGE, "the connection was lost: what was asked before is no answer any more")
-            if request_id in missing:
-                if chain != self._writer.chain.id:
-                    continue  # for whoever recovers that chain
-                await self._append(replace(record, body={**record.body, "late": True}))
-            self._owed.pop(request_id, None)
+            if request_id not in missing or await self._is_written_late(chain, record):
+                self._owed.pop(request_id, None)
+
+    async def _is_written_late(self, chain: UUID, record: AuditRecord) -> bool:
+        if chain != self._writer.chain.id:
+            return False  # for whoever recovers that chain
+        try:
+            await self._append(replace(record, body={**record.body, "late": True}))
+        except Unavailable as failure:  # one that can never be written is in nobody's way
+            _logger.warning("an outcome is still owed: %s", failure.reason)
+            return False
+        return True

@@ -196,6 +196,12 @@ class ChainWriter:
         if not await _lock(connection, chain.id):
             _logger.warning("chain %s is still locked by its old session: beginning another", chain.id)
             return False
+        if await self._is_still_ours(connection, chain):
+            return True
+        await connection.execute("SELECT pg_advisory_unlock(audit.lock_key($1))", chain.id)  # for its recovery
+        return False
+
+    async def _is_still_ours(self, connection: Connection, chain: OpenChain) -> bool:
         closed_by = await connection.fetchval("SELECT closed_by FROM audit.chain WHERE chain = $1", chain.id)
         if closed_by is not None:
             _logger.warning("chain %s was taken over by %s: beginning another", chain.id, closed_by)

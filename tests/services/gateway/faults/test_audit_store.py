@@ -18,6 +18,7 @@ from services.gateway.adapters.audit_chain import AuditChain
 from services.gateway.adapters.audit_sealer import Archive, Signer
 from services.gateway.adapters.audit_signer import KmsSigner
 from services.gateway.adapters.database import Database
+from services.gateway.audit.record import BODY_BYTES_MAX
 from services.gateway.exchange import AuditRecord, Unavailable
 from services.gateway.settings import Settings
 from tests.services.gateway.audit.conftest import Verifier, database, verifier
@@ -144,6 +145,14 @@ async def ends_of(database: Database, request_id: str) -> list[str | None]:
     return [row["late"] for row in rows]
 
 
+async def until_ended(database: Database, request_id: str) -> None:
+    for _ in range(int(2 * RECOVERY_S / 0.1)):
+        if await ends_of(database, request_id):
+            return
+        await asyncio.sleep(0.1)
+    raise TimeoutError(f"{request_id} was not ended")
+
+
 async def test_an_outcome_that_met_a_store_that_was_down_is_written_when_it_is_back(
     gateway_settings: Settings, database: Database, postgres: Postgres, verifier: Verifier
 ) -> None:
@@ -170,6 +179,61 @@ async def test_an_outcome_that_met_a_store_that_was_down_is_written_when_it_is_b
     verdict = await verifier()
     assert verdict.code == 0, verdict.text
     assert "0 intents without an outcome" in verdict.text
+
+
+async def test_an_outcome_that_can_never_be_written_is_in_no_others_way_and_the_next_gateway_says_unknown(
+    gateway_settings: Settings, database: Database, postgres: Postgres, verifier: Verifier
+) -> None:
+    chain = new_chain(gateway_settings, database)
+    await chain.start()
+    for request_id in ("too large", "late"):
+        await chain.append(record("intent", request_id))
+    with pytest.raises(Unavailable):
+        await chain.append(AuditRecord("outcome", "too large", {"reason": "x" * BODY_BYTES_MAX}))
+    postgres.stop()
+    with pytest.raises(Unavailable):
+        await chain.append(record("outcome", "late"))
+    postgres.start()
+    await until(lambda: is_ready(chain))
+    await chain.close()
+    assert await ends_of(database, "late") == ["true"]
+    assert await ends_of(database, "too large") == []
+
+    following = new_chain(gateway_settings, database)
+    await following.start()
+    await until_ended(database, "too large")
+    await following.close()
+    assert await ends_of(database, "too large") == [None]
+    verdict = await verifier()
+    assert verdict.code == 0, verdict.text
+    assert "0 intents without an outcome" in verdict.text
+
+
+async def test_a_gateway_whose_requests_another_began_to_close_writes_no_second_outcome(
+    gateway_settings: Settings, database: Database, postgres: Postgres, verifier: Verifier
+) -> None:
+    chain, other = new_chain(gateway_settings, database), new_chain(gateway_settings, database)
+    await chain.start()
+    for request_id in ("closed", "still open"):
+        await chain.append(record("intent", request_id))
+    await other.start()
+    await other.append(AuditRecord("outcome", "closed", {"finish": "unknown"}))  # and there it was killed
+    await other.close()
+    postgres.stop()
+    with pytest.raises(Unavailable):
+        await chain.append(record("outcome", "closed"))
+    postgres.start()
+    await until(lambda: is_ready(chain))
+    with pytest.raises(Unavailable, match="its recovery closes the request"):
+        await chain.append(record("outcome", "still open"))
+    await chain.append(record("intent", "of the new chain"))
+    await chain.append(record("outcome", "of the new chain"))
+    await until_ended(database, "still open")
+    await chain.close()
+    for request_id in ("closed", "still open", "of the new chain"):
+        assert await ends_of(database, request_id) == [None], request_id
+    verdict = await verifier()
+    assert verdict.code == 0, verdict.text
 
 
 def restart(postgres: Postgres, file_bytes_max: int) -> None:

@@ -12,6 +12,8 @@ import asyncpg
 from tests.services.gateway.simulation.network import Link, Network, Server
 from tests.services.gateway.simulation.postgres import Found, Session, Store
 
+KEEPALIVE_S = 11.0  # as the gateway asks of the server: after 5 s, three times every 2 s, then the client is gone
+
 
 class PostgresServer(Server):
     def __init__(self, store: Store) -> None:
@@ -65,7 +67,7 @@ class Connection(Link):
     def terminate(self) -> None:
         if not self._closed:
             self._closed = True
-            self.deliver(11.0 if self._silent else self.network.delay_s(), self._hung_up)
+            self.deliver(KEEPALIVE_S if self._silent else self.network.delay_s(), self._hung_up)
             self._fail()
 
     def add_termination_listener(self, listener: Callable[[Any], None]) -> None:
@@ -86,6 +88,7 @@ class Connection(Link):
         fate = self.network.fate()
         if fate.silent and (fate.lost_there or fate.lost_back):
             self._silent = True
+            self.network.later(KEEPALIVE_S, lambda: self.server.when_awake(self._hung_up))
 
         def arrive() -> None:
             if not self.open or (fate.lost_there and self._silent):

@@ -19,6 +19,7 @@ FOUND_LATER = {
     6081: "the same, after power was lost",
     6973: "the same, at a slow network",
     1811: "what recovery could not write was owed like an outcome of one's own; seen when guesses were counted",
+    11074: "a lookup of an abandoned chain got no answer and kept the lock: the server was not asked to notice",
     7205: "a withdrawal that could not be written was forgotten",
 }
 
