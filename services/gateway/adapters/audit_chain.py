@@ -135,10 +135,10 @@ class AuditChain:
 
     async def _end(self) -> bool:
         """False when something is missing that only the recovery of the chain can add."""
-        if self._owed.of(self._writer.chain.id):
-            _logger.warning("outcomes are still owed: the next gateway ends the audit chain")
-            return False
         try:
+            if self._owed.of(self._writer.chain.id):
+                _logger.warning("outcomes are still owed: the next gateway ends the audit chain")
+                return False
             await self._writer.write([entry(END, "", {})])
             await self._sealer.seal()
         except Unavailable as failure:
