@@ -27,11 +27,11 @@ class ValkeyScript:
         self._sha1 = sha1  # EVALSHA's name for it
 
     async def load(self) -> None:
-        await self._exchange(hiredis.pack_command(("SCRIPT", "LOAD", self._script)), 1)  # type: ignore[arg-type]
+        await self._exchange(hiredis.pack_command(("SCRIPT", "LOAD", self._script)), 1)  # type: ignore[arg-type]  # its hint leaves out str and int
 
     async def __call__(self, calls: Sequence[Call]) -> list[list[int]]:
         """One answer a call, in order; RedisError or OSError when Valkey does not give them all."""
-        packed = b"".join(hiredis.pack_command(("EVALSHA", self._sha1, *call)) for call in calls)  # type: ignore[arg-type]
+        packed = b"".join(hiredis.pack_command(("EVALSHA", self._sha1, *call)) for call in calls)  # type: ignore[arg-type]  # its hint leaves out str and int
         try:
             return await self._exchange(packed, len(calls))
         except NoScriptError:  # Valkey was restarted or failed over; nothing was decided yet

@@ -17,7 +17,7 @@ many = settings(max_examples=800, deadline=None, suppress_health_check=list(Heal
 REFUSALS = (400, 403, 404, 413, 429)
 
 
-def judge(wire: Wire, path: str, body: bytes) -> None:
+def assert_answered(wire: Wire, path: str, body: bytes) -> None:
     answer = wire.post(path, body)
     script, world = wire.site.script, wire.site.world
     if answer.status != 200:
@@ -44,25 +44,25 @@ def _require_complete(answer: Answer) -> None:
 @many
 @given(body=st.one_of(bent(CHAT), broken(CHAT)))
 def test_no_chat_body_breaks_the_gateway(wire: Wire, body: bytes) -> None:
-    judge(wire, "/v1/chat/completions", body)
+    assert_answered(wire, "/v1/chat/completions", body)
 
 
 @many
 @given(body=st.one_of(bent(RESPONSES), broken(RESPONSES)))
 def test_no_body_of_a_response_breaks_the_gateway(wire: Wire, body: bytes) -> None:
-    judge(wire, "/v1/responses", body)
+    assert_answered(wire, "/v1/responses", body)
 
 
 @many
 @given(body=st.one_of(bent(EMBED), broken(EMBED)))
 def test_no_embedding_body_breaks_the_gateway(wire: Wire, body: bytes) -> None:
-    judge(wire, "/v1/embeddings", body)
+    assert_answered(wire, "/v1/embeddings", body)
 
 
 @many
 @given(body=st.binary(max_size=200))
 def test_no_bytes_at_all_break_the_gateway(wire: Wire, body: bytes) -> None:
-    judge(wire, "/v1/chat/completions", body)
+    assert_answered(wire, "/v1/chat/completions", body)
 
 
 @pytest.mark.parametrize("body", CHAT, ids=["least", "tools", "streamed", "schema"])

@@ -45,7 +45,7 @@ def ask(wire: Wire, model: str, raw: Sequence[bytes], path: str = CHAT) -> Answe
     return wire.again(path, json.dumps({"model": model, "stream": True, **asked}).encode())
 
 
-def judge(wire: Wire, answer: Answer) -> None:
+def assert_judged(wire: Wire, answer: Answer) -> None:
     assert answer.status in STATUSES, answer
     if answer.status == 200 and answer.body.startswith(b"event: "):
         said = "".join(event.get("delta", "") for event in require_named_events(answer))
@@ -126,7 +126,7 @@ def test_no_events_of_openais_api_break_the_gateway_or_let_a_secret_out(
     wire: Wire, frames: list[bytes], line_end: bytes, merged: bool, path: str
 ) -> None:
     written = [piece.replace(b"\n", line_end) for piece in frames]
-    judge(wire, ask(wire, "local", [b"".join(written)] if merged else written, path))
+    assert_judged(wire, ask(wire, "local", [b"".join(written)] if merged else written, path))
 
 
 @many
@@ -147,10 +147,12 @@ def test_a_reader_fails_with_a_denial_and_with_nothing_else(frames: list[bytes],
     whole = b"".join(frames)
     at = [0, *sorted(cuts), len(whole)]
     reader = StreamReader()
+    texts: list[str] = []
     with suppress(Denied):
         for start, end in pairwise(at):
-            reader.feed(whole[start:end])
+            texts += reader.feed(whole[start:end])
         reader.finish()
+    assert all(isinstance(text, str) for text in texts)
 
 
 # --- Bedrock's event stream -----------------------------------------------------------------------------------
@@ -189,7 +191,7 @@ def test_no_frames_of_bedrock_break_the_gateway_or_let_a_secret_out(
 ) -> None:
     whole = b"".join(frames)
     pieces = [whole[at : at + size] for at in range(0, min(len(whole), 64 * size), size)] if size else [whole]
-    judge(wire, ask(wire, "nova", [*pieces, whole[64 * size :]] if size else pieces, path))
+    assert_judged(wire, ask(wire, "nova", [*pieces, whole[64 * size :]] if size else pieces, path))
 
 
 @pytest.mark.parametrize(("model", "frames"), [("local", SSE), ("nova", EVENTS)])
@@ -197,7 +199,7 @@ def test_the_good_frames_are_good_and_only_the_secret_and_the_call_are_gone(
     wire: Wire, model: str, frames: tuple[bytes, ...]
 ) -> None:
     answer = ask(wire, model, frames)
-    judge(wire, answer)
+    assert_judged(wire, answer)
     said = "".join(_text(event) for event in require_events(answer))
     assert said == "".join(SCRIPT.deltas).replace(KEY, "[redacted credential]")
     assert b'"finish_reason":"content_filter"' in answer.body

@@ -172,7 +172,7 @@ async def test_a_month_holds_over_its_days(ledger: Ledger, owner: asyncpg.Connec
 async def test_a_new_month_has_its_whole_budget(ledger: Ledger, owner: asyncpg.Connection) -> None:
     await ledger.settle(await reserve(ledger, "3", usd_per_month_user="3"), Decimal(3))
     await owner.execute("UPDATE ledger.budget SET period_start = period_start - interval '1 month'")
-    await reserve(ledger, "3", usd_per_month_user="3")
+    assert (await reserve(ledger, "3", usd_per_month_user="3")).usd == Decimal(3)
 
 
 async def test_what_is_settled_after_midnight_is_booked_on_the_day_and_month_of_its_reservation(

@@ -60,7 +60,7 @@ def told_by(store: Store, sessions: Sequence[Session], step: Step) -> list[tuple
         return type(error).__name__
 
 
-async def compare(real: list[asyncpg.Connection], steps: Sequence[Step]) -> list[Any]:
+async def assert_same_answers(real: list[asyncpg.Connection], steps: Sequence[Step]) -> list[Any]:
     store, sessions = simulated(), [Session(), Session()]
     answers = []
     for step in steps:
@@ -92,7 +92,7 @@ UNLOCK = "SELECT pg_advisory_unlock(audit.lock_key($1))"
 
 async def test_the_audit_chains_statements(real: list[asyncpg.Connection]) -> None:
     owed = ["a", "b", "c", "d"]
-    await compare(
+    await assert_same_answers(
         real,
         [
             (0, LOCK, (CHAIN,)),
@@ -136,7 +136,7 @@ def _reserve(*asked: tuple[UUID, str]) -> Step:
 
 
 async def test_the_ledgers_statements(real: list[asyncpg.Connection]) -> None:
-    answers = await compare(
+    answers = await assert_same_answers(
         real,
         [
             _reserve((IDS[0], "1.5"), (IDS[1], "1.6"), (IDS[2], "1.5")),
@@ -165,7 +165,7 @@ async def test_the_limiters_script(valkey: Valkey, seed: int) -> None:
             arguments = _call(random)
             expected = await client.eval(SCRIPT, len(keys), *keys, *arguments)
             answer = limiter.evaluate(keys, arguments)
-            _alike(answer, expected, arguments)
+            assert_alike(answer, expected, arguments)
             await asyncio.sleep(0.002)
 
 
@@ -186,7 +186,7 @@ def _call(random: Random) -> list[str]:
     return [what, lease, *map(str, numbers)]
 
 
-def _alike(answer: Sequence[int], expected: Sequence[int], arguments: Sequence[str]) -> None:
+def assert_alike(answer: Sequence[int], expected: Sequence[int], arguments: Sequence[str]) -> None:
     assert len(answer) == len(expected)
     if answer:
         assert list(answer[:2]) == list(expected[:2]), arguments

@@ -45,11 +45,11 @@ def answered(name: str, before: int = len(FILLER)) -> tuple[str, str]:
 async def test_one_character_at_a_time_no_value_leaves(name: str) -> None:
     text, value = answered(name)
     texts, *_ = await released(deltas(text, *range(len(text))), grounded())
-    _require_gone(texts, value)
+    assert_gone(texts, value)
     assert "Ordinary words." in "".join(texts)
 
 
-def _require_gone(texts: Sequence[str], value: str) -> None:
+def assert_gone(texts: Sequence[str], value: str) -> None:
     assert value not in "".join(texts)
     # What would still tell most of it: no half of it leaves either.
     assert value[: len(value) // 2 + 1] not in "".join(texts)
@@ -62,7 +62,7 @@ async def test_one_character_at_a_time_no_credential_leaves_in_disguise(name: st
     value = DRESSES[dress](CREDENTIALS[name])
     text = f"{FILLER} It is {value} as agreed. {FILLER}"
     texts, *_ = await released(deltas(text, *range(len(text))), grounded())
-    _require_gone(texts, value)
+    assert_gone(texts, value)
     assert "as agreed" in "".join(texts)
 
 
@@ -72,7 +72,7 @@ async def test_at_any_place_and_in_any_pieces_no_value_leaves(name: str, before:
     text, value = answered(name, before)
     cuts = data.draw(st.lists(st.integers(0, len(text) - 1), max_size=60))
     texts, *_ = await released(deltas(text, *cuts), grounded())
-    _require_gone(texts, value)
+    assert_gone(texts, value)
     assert texts[-1].endswith(FILLER[-HOLD_BACK_CHARS:])
 
 
@@ -83,7 +83,7 @@ async def test_cut_inside_the_value_itself_it_does_not_leave(name: str, data: st
     start = text.index(value)
     cuts = data.draw(st.lists(st.integers(start, start + len(value)), min_size=1, max_size=8))
     texts, *_ = await released(deltas(text, *cuts), grounded())
-    _require_gone(texts, value)
+    assert_gone(texts, value)
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -92,7 +92,7 @@ async def test_a_value_at_the_very_end_does_not_leave(name: str) -> None:
     sentence, value = VALUES[name]
     text = FILLER + sentence.partition("{}")[0] + value
     texts, *_ = await released(deltas(text, *range(0, len(text), 3)), grounded())
-    _require_gone(texts, value)
+    assert_gone(texts, value)
 
 
 # --- transport ------------------------------------------------------------------------------------------------
