@@ -95,7 +95,7 @@ class Gateway:
         self._metrics.watch("gateway_breakers_open", "Parts left alone", lambda: float(self._limits.left_alone))
         self.readiness = Readiness(self._checks())
         self._told = CloudWatchFigures(settings.environment, self._metrics, self.readiness, _say)
-        self.application: ASGIApp = application(self.ports, {}, self._metrics, self._lifespan)
+        self.application: ASGIApp = application(self.ports, self._metrics, self._lifespan)
         page = OperatorPage(settings.environment, self.readiness, self._figures.today, self._chains)
         pages = [("/", page.page), ("/style.css", page.style)]
         self.operations: ASGIApp = operations(self.readiness, self._metrics, pages)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from functools import partial
@@ -46,7 +46,6 @@ from services.gateway.pipeline import Journey
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
 from services.gateway.rate_headers import rate_headers
-from services.gateway.readiness import Check
 from services.gateway.reply import JSON, Reply, plain, reply_of, told, unless_gone
 from services.gateway.request_body import Arrival
 from services.gateway.responses_answer import ResponsesAnswer
@@ -67,11 +66,8 @@ _SSE: Headers = [
 _STARTED_AT = int(datetime.now(UTC).timestamp())
 
 
-def application(
-    ports: Ports, checks: Mapping[str, Check], metrics: Metrics, lifespan: Lifespan | None = None
-) -> ASGIApp:
+def application(ports: Ports, metrics: Metrics, lifespan: Lifespan | None = None) -> ASGIApp:
     """The whole HTTP surface towards callers. There is no route that changes anything."""
-    del checks  # asked at the operations port
     router = Router(
         routes=[
             Route("/v1/chat/completions", Only("POST", Generation(Endpoint.CHAT_COMPLETIONS, _chat, ports, metrics))),

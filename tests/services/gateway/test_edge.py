@@ -39,7 +39,7 @@ class Site:
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     world = World()
-    async with serving(application(world.ports(), {}, Metrics())) as url, aiohttp.ClientSession() as http:
+    async with serving(application(world.ports(), Metrics())) as url, aiohttp.ClientSession() as http:
         yield Site(url, world, http)
 
 

@@ -36,7 +36,7 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     world = World()
     async with (
-        serving(application(world.ports(), {}, Metrics())) as url,
+        serving(application(world.ports(), Metrics())) as url,
         aiohttp.ClientSession(url, headers={"authorization": "Bearer alice"}) as http,
     ):
         yield Site(world, http)

@@ -97,7 +97,7 @@ def seeing(*, role_may: bool = True, model_can: bool = True) -> tuple[World, Any
 async def site_of(world: World, ports: Any) -> AsyncIterator[Site]:
     headers = {"authorization": "Bearer alice"}
     async with (
-        serving(application(ports, {}, Metrics())) as url,
+        serving(application(ports, Metrics())) as url,
         aiohttp.ClientSession(url, headers=headers) as http,
     ):
         yield Site(world, http)

@@ -56,7 +56,7 @@ def test_refusals_of_endless_codes_are_bounded() -> None:
 async def asked(metrics: Metrics, world: World, **changes: Any) -> int:
     text = f"canary{secrets.token_hex(4)}"
     body = {"model": "local", "messages": [{"role": "user", "content": text}], **changes}
-    async with serving(application(world.ports(), {}, metrics)) as url, aiohttp.ClientSession() as http:
+    async with serving(application(world.ports(), metrics)) as url, aiohttp.ClientSession() as http:
         headers = {"authorization": "Bearer alice"}
         async with http.post(f"{url}/v1/chat/completions", json=body, headers=headers) as response:
             await response.read()

@@ -23,7 +23,7 @@ def world() -> World:
 
 @pytest.fixture
 async def base_url(world: World) -> AsyncIterator[str]:
-    async with serving(application(world.ports(), {}, Metrics())) as url:
+    async with serving(application(world.ports(), Metrics())) as url:
         yield f"{url}/v1"
 
 
@@ -72,7 +72,7 @@ def test_the_synchronous_client(world: World) -> None:
         return whole.choices[0].message.content, "".join(parts)
 
     async def main() -> tuple[str | None, str]:
-        async with serving(application(world.ports(), {}, Metrics())) as url:
+        async with serving(application(world.ports(), Metrics())) as url:
             return await asyncio.to_thread(ask, url)
 
     assert asyncio.run(main()) == ("There are thirty days.", "There are thirty days.")

@@ -24,7 +24,7 @@ CHAT: dict[str, Any] = {"model": "local", "messages": [{"role": "user", "content
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     headers = {"authorization": "Bearer alice"}
     async with (
-        serving(application(World().ports(), {}, Metrics())) as url,
+        serving(application(World().ports(), Metrics())) as url,
         aiohttp.ClientSession(url, headers=headers) as session,
     ):
         yield session

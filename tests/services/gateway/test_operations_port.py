@@ -56,7 +56,7 @@ async def site() -> AsyncIterator[Site]:
     metrics = Metrics()
     readiness = Readiness({name: check(name) for name in parts})
     async with (
-        serving(application(World().ports(), {}, metrics)) as public,
+        serving(application(World().ports(), metrics)) as public,
         serving(operations(readiness, metrics)) as url,
         aiohttp.ClientSession() as http,
     ):

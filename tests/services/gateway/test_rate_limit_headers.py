@@ -29,7 +29,7 @@ def world() -> World:
 async def http(world: World) -> AsyncIterator[aiohttp.ClientSession]:
     headers = {"authorization": "Bearer alice"}
     async with (
-        serving(application(world.ports(), {}, Metrics())) as url,
+        serving(application(world.ports(), Metrics())) as url,
         aiohttp.ClientSession(url, headers=headers) as session,
     ):
         yield session

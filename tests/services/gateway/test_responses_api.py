@@ -54,7 +54,7 @@ FRAME = re.compile(r"event: ([a-z_.]+)\ndata: (.*)")
 async def site() -> AsyncIterator[Site]:
     world = World()
     async with (
-        serving(application(world.ports(), {}, Metrics())) as url,
+        serving(application(world.ports(), Metrics())) as url,
         aiohttp.ClientSession(url, headers={"authorization": "Bearer alice"}) as http,
         openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="alice", max_retries=0) as sdk,
     ):
@@ -284,7 +284,7 @@ async def _verdict(case: str, endpoint: str, stream: bool) -> Any:
     world = World()
     world.model.script = script
     async with (
-        serving(application(world.ports(), {}, Metrics())) as url,
+        serving(application(world.ports(), Metrics())) as url,
         aiohttp.ClientSession(url, headers={"authorization": "Bearer alice"}) as http,
     ):
         path, body = _asked(endpoint, text)

@@ -64,7 +64,7 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     spans, reader, world = InMemorySpanExporter(), InMemoryMetricReader(), World()
     metrics = Metrics(Telemetry("local", SimpleSpanProcessor(spans), reader))
-    async with serving(application(world.ports(), {}, metrics)) as url, aiohttp.ClientSession() as http:
+    async with serving(application(world.ports(), metrics)) as url, aiohttp.ClientSession() as http:
         yield Site(url, world, http, spans, reader, metrics)
 
 
@@ -222,7 +222,7 @@ async def test_spans_and_figures_reach_a_collector_over_http() -> None:
     paths = [Route(path, collect, methods=["POST"]) for path in ("/v1/traces", "/v1/metrics")]
     async with serving(Router(paths)) as collector:
         sending = telemetry.telemetry("local", collector)
-        async with serving(application(World().ports(), {}, Metrics(sending))) as url, aiohttp.ClientSession() as http:
+        async with serving(application(World().ports(), Metrics(sending))) as url, aiohttp.ClientSession() as http:
             site = Site(url, World(), http, InMemorySpanExporter(), InMemoryMetricReader(), Metrics())
             request_id = await site.ask()
         await asyncio.to_thread(sending.shut_down)
@@ -232,7 +232,7 @@ async def test_spans_and_figures_reach_a_collector_over_http() -> None:
 
 async def test_a_collector_that_is_away_costs_no_request_anything() -> None:
     sending = telemetry.telemetry("local", "http://127.0.0.1:9")
-    async with serving(application(World().ports(), {}, Metrics(sending))) as url, aiohttp.ClientSession() as http:
+    async with serving(application(World().ports(), Metrics(sending))) as url, aiohttp.ClientSession() as http:
         body = {"model": "local", "messages": [{"role": "user", "content": "Leave?"}]}
         for _ in range(20):
             asked = http.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": "Bearer alice"})

@@ -108,7 +108,7 @@ async def _run(site: Site, started: Future[Callable[[], object]]) -> None:
             patch = parts.enter_context(pytest.MonkeyPatch.context())
             patch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", bedrock_url)
             ports = await _ports(site.world, openai_url, parts)
-            site.url = await parts.enter_async_context(serving(application(ports, {}, Metrics()))) + "/v1"
+            site.url = await parts.enter_async_context(serving(application(ports, Metrics()))) + "/v1"
             started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
             await stop.wait()
     except BaseException as error:

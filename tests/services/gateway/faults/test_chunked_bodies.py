@@ -50,7 +50,7 @@ class Site:
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     world = World()
-    async with serving(application(world.ports(), {}, Metrics())) as url:
+    async with serving(application(world.ports(), Metrics())) as url:
         port = urlsplit(url).port
         assert port is not None
         yield Site(port, world)

@@ -73,7 +73,7 @@ def pointing(url: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("number", range(len(pointing(""))))
 async def test_nobody_dials_where_a_caller_points(number: int) -> None:
     world = World()
-    async with watching() as canary, serving(application(world.ports(), {}, Metrics())) as url:
+    async with watching() as canary, serving(application(world.ports(), Metrics())) as url:
         assert 400 <= await asked(url, pointing(canary.url)[number], {}) < 500
         assert canary.dialled == 0
     assert world.model.prompts == []
@@ -82,7 +82,7 @@ async def test_nobody_dials_where_a_caller_points(number: int) -> None:
 @pytest.mark.parametrize("name", HEADERS)
 async def test_a_header_points_nowhere(name: str) -> None:
     world = World()
-    async with watching() as canary, serving(application(world.ports(), {}, Metrics())) as url:
+    async with watching() as canary, serving(application(world.ports(), Metrics())) as url:
         assert await asked(url, ASKED, {name: canary.url}) == 200
         assert await asked(url, ASKED, {"host": f"127.0.0.1:{canary.port}"}) == 200
         assert await asked(url, ASKED, {}, "/v1/proxy/chat/completions") == 404
