@@ -22,6 +22,7 @@ from services.gateway.exchange import (
     Caller,
     Denied,
     Endpoint,
+    Event,
     Finish,
     Generated,
     Governed,
@@ -29,6 +30,8 @@ from services.gateway.exchange import (
     Intended,
     Released,
     Submission,
+    TextDelta,
+    ToolCallReady,
     Usage,
 )
 from services.gateway.ports import Ports
@@ -38,7 +41,7 @@ from services.gateway.stages.model_call import Meter, close, generate
 from services.gateway.stages.output_validation import Verdict, validate
 from services.gateway.stages.prompt_governance import govern
 from services.gateway.stages.retrieval import retrieve
-from services.gateway.stages.worst_case import caller_tokens_max, price
+from services.gateway.stages.worst_case import caller_tokens_max, price, size_bytes
 from services.gateway.timeline import Timeline
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ class Journey:
         self._governed: Governed | None = None  # set when the intent is durable
         self._grounded: Grounded | None = None
         self._closed = False
+        self._sent_bytes = 0  # of text and arguments, counted where they leave and not where they are judged
 
     @property
     def accepted(self) -> bool:
@@ -92,6 +96,7 @@ class Journey:
                     released = await self._finish(released.event)
                 self._timeline.released()
                 yield released
+                self._sent_bytes += _size_bytes(released.event)
         except Denied as denied:
             await self._deny(denied)
             raise
@@ -131,7 +136,7 @@ class Journey:
         governed = govern(self._admitted, self._ports.detectors, self._ports.prompt_hash)
         self._timeline.enter("intent")
         try:
-            intended = await record_intent(governed, self._ports.audit)
+            intended = await record_intent(governed, self._ports.authorization.digest, self._ports.audit)
         except asyncio.CancelledError:  # the record is on its way and nothing calls it back: an outcome belongs to it
             self._governed = governed
             raise
@@ -160,7 +165,12 @@ class Journey:
         self._closed = True
         who = self._admitted or self._caller
         record = record_refusal(
-            self._submission.request_id, self._submission.endpoint, denied, self._ports.audit, who=who
+            self._submission.request_id,
+            self._submission.endpoint,
+            denied,
+            self._ports.audit,
+            who=who,
+            policy_digest=self._ports.authorization.digest,
         )
         await _to_the_end(record, *self._give_back(Usage(0, 0)))
 
@@ -196,7 +206,8 @@ class Journey:
             output_masked=self._verdict.masked,
             blocked_by=self._verdict.blocked_by,
             tool_calls_refused=self._verdict.calls_refused,
-            released_bytes=self._verdict.released_bytes,
+            scanned_bytes=self._verdict.released_bytes,
+            sent_bytes=self._sent_bytes,
             duration_ms=(monotonic() - self._started_at) * 1000,
             reason=reason,
             first_released_s=self._timeline.first_released_s,
@@ -211,6 +222,12 @@ class Journey:
         return settled, self._ports.limits.release(admitted.lease, usage)
 
 
+def _size_bytes(event: Event) -> int:
+    if isinstance(event, TextDelta):
+        return size_bytes(event.text)
+    return size_bytes(event.call.arguments) if isinstance(event, ToolCallReady) else 0
+
+
 def _unexpected(error: Exception) -> Denied:
     return Denied("pipeline", type(error).__name__, status=500, code="internal_error", type="server_error", public="")
 
@@ -219,7 +236,8 @@ async def refuse(
     request_id: str, endpoint: Endpoint | None, denied: Denied, ports: Ports, who: Caller | None = None
 ) -> None:
     """Writes down a refusal that happened before there was a submission."""
-    await record_refusal(request_id, endpoint, denied, ports.audit, who=who)
+    policy_digest = ports.authorization.digest
+    await record_refusal(request_id, endpoint, denied, ports.audit, who=who, policy_digest=policy_digest)
 
 
 async def drain() -> None:

@@ -39,6 +39,10 @@ class Registrations(Protocol):
 
 
 class Authorization(Protocol):
+    @property
+    def digest(self) -> str:
+        """sha256:<64 hex> of the policies and their schema, for records: computed once, when they are loaded."""
+
     def authorize(
         self, caller: Caller, registration: Registration, role: Role, endpoint: Endpoint, model: ModelOffer
     ) -> None:

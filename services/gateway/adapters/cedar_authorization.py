@@ -8,6 +8,7 @@ Decisions are remembered by everything they rest on.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 
 import cedarpy
@@ -39,6 +40,7 @@ class CedarAuthorization:
             raise PolicyError("; ".join(str(error) for error in result.errors))
         self._policies = cedarpy.PolicySet.from_str(policies)
         self._schema = cedarpy.Schema.from_str(schema)
+        self.digest = _digest(schema, policies)
         self._reasons: dict[_Key, str] = {}
 
     def authorize(
@@ -93,6 +95,12 @@ class CedarAuthorization:
         if result.allowed and not result.diagnostics.errors:
             return ""
         return f"cedar: {', '.join(_names(result)) or 'no policy permits'}"
+
+
+def _digest(schema: str, policies: str) -> str:
+    """sha256:<64 hex> of the schema and the policies as they are in force, each with its length before it."""
+    texts = (text.encode() for text in (schema, policies))
+    return f"sha256:{sha256(b''.join(b'%d:%s' % (len(text), text) for text in texts)).hexdigest()}"
 
 
 def _names(result: cedarpy.AuthzResult) -> list[str]:

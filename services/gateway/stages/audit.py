@@ -47,17 +47,19 @@ class Outcome:
     output_masked: Mapping[str, int] | None = None
     blocked_by: str = ""
     tool_calls_refused: int = 0
-    released_bytes: int = 0
+    scanned_bytes: int = 0  # of the text and arguments that verdicts let out
+    sent_bytes: int = 0  # of those that were handed on; less only where the caller was gone before
     duration_ms: float = 0.0
     reason: str = ""  # why it failed
     first_released_s: float | None = None  # until something was released; not on the record
     stages: tuple[StageTime, ...] = ()  # not on the record either
 
 
-async def record_intent(governed: Governed, audit: AuditLog) -> Intended:
-    """The proof that the intent is durable."""
+async def record_intent(governed: Governed, policy_digest: str, audit: AuditLog) -> Intended:
+    """The proof that the intent is durable. `policy_digest` is that of the policies that permitted it."""
     submission = governed.admitted.submission
     body = _subject(governed.admitted)
+    body["policy_digest"] = policy_digest
     body["prompt_hash"] = governed.prompt_hash
     body["prompt_redactions"] = _counts(governed.redactions)
     body["stream"] = submission.stream
@@ -89,7 +91,8 @@ async def record_outcome(governed: Governed, grounded: Grounded | None, outcome:
     body["output_masked"] = _counts(outcome.output_masked or {})
     body["blocked_by"] = outcome.blocked_by
     body["tool_calls_refused"] = outcome.tool_calls_refused
-    body["released_bytes"] = outcome.released_bytes
+    body["scanned_bytes"] = outcome.scanned_bytes
+    body["sent_bytes"] = outcome.sent_bytes
     body["duration_ms"] = round(outcome.duration_ms, 3)
     body["reason"] = outcome.reason
     await audit.append(AuditRecord("outcome", governed.admitted.submission.request_id, body))
@@ -102,13 +105,19 @@ async def record_refusal(
     audit: AuditLog,
     *,
     who: Caller | Admitted | None = None,
+    policy_digest: str = "",
 ) -> None:
-    """A request that went no further, and why. What the caller wrote is not repeated: not even a model's name."""
+    """A request that went no further, and why. What the caller wrote is not repeated: not even a model's name.
+
+    `policy_digest` is that of the policies in force, of note where a caller is known.
+    """
     body: Body = {}
     if isinstance(who, Admitted):
         body = _subject(who)
     elif who is not None:
         body = {"issuer": who.issuer, "subject": who.subject, "tenant": who.tenant}
+    if who is not None:
+        body["policy_digest"] = policy_digest
     body["endpoint"] = endpoint.value if endpoint is not None else None
     body["stage"] = denied.stage
     body["reason"] = denied.reason[:512]

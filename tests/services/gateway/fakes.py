@@ -175,6 +175,7 @@ class FakeAuthorization:
     """Permits what no test has forbidden."""
 
     def __init__(self) -> None:
+        self.digest = digest("policies")
         self.forbidden: set[tuple[Endpoint, str]] = set()
 
     def authorize(

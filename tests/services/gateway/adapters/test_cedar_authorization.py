@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from shutil import copy, copytree
 
@@ -105,3 +106,16 @@ def test_a_folder_without_policies_stops_the_start(tmp_path: Path) -> None:
     copy(FOLDER / "gateway.cedarschema", tmp_path)
     with pytest.raises(PolicyError, match="no policy"):
         CedarAuthorization(tmp_path)
+
+
+def test_the_digest_is_that_of_the_policies_and_schema_in_force(tmp_path: Path) -> None:
+    same, policy, schema = (tmp_path / name for name in ("same", "policy", "schema"))
+    for folder in (same, policy, schema):
+        copytree(FOLDER, folder)
+    (policy / "extra.cedar").write_text("forbid (principal, action, resource) when { context.data_class > 99 };")
+    with (schema / "gateway.cedarschema").open("a") as file:
+        file.write("// changed\n")
+    digests = [CedarAuthorization(folder).digest for folder in (FOLDER, same, policy, schema)]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+    assert all(re.fullmatch("sha256:[0-9a-f]{64}", one) for one in digests)
