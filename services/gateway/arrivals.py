@@ -19,6 +19,7 @@ from services.gateway.stages.admission import authenticate
 
 BODY_DEADLINE_S = 30
 LENGTH_DIGITS_MAX = 20
+RETRIES_SHOWN_MAX = 5  # this many and more are one figure
 
 R = TypeVar("R")
 
@@ -47,9 +48,16 @@ def arrival_of(scope: Scope) -> Arrival:
             bearer = "" if bearer is not None else _bearer(value)
         elif name == b"x-request-id":
             client_id = value.decode("latin-1")
+        elif name == b"x-stainless-retry-count" and value != b"0":
+            scope["gateway.retry"] = _retry(value)
     if client_id is not None and not _CLIENT_ID.fullmatch(client_id):
         client_id = None
     return Arrival(reply_of(scope).request_id, client_id, datetime.now(UTC), bearer or "")
+
+
+def _retry(value: bytes) -> int:
+    """Which of its own retries a client says this is; 0 for anything that is no small number."""
+    return min(int(value), RETRIES_SHOWN_MAX) if len(value) <= 2 and value.isdigit() else 0
 
 
 def _bearer(value: bytes) -> str:

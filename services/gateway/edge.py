@@ -14,13 +14,14 @@ from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic, time_ns
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.gateway.arrivals import arrival_of, received
 from services.gateway.chat_request import read_chat
+from services.gateway.choices_journey import ChoicesJourney
 from services.gateway.embedding_request import read_embedding
 from services.gateway.exchange import (
     Caller,
@@ -38,6 +39,7 @@ from services.gateway.metrics import Arrived, Metrics
 from services.gateway.openai_answer import (
     HEARTBEAT,
     ChatAnswer,
+    ChatChoices,
     embeddings,
     model_body,
     model_list,
@@ -107,6 +109,8 @@ class Errors:
             self._metrics.in_flight.dec()
             if reply.status:
                 self._metrics.responded(scope.get("gateway.endpoint", "other"), reply.status, arrived)
+            if retry := scope.get("gateway.retry"):
+                self._metrics.retried(scope["gateway.endpoint"], retry)
 
     def _counted(self, denied: Denied) -> Denied:
         self._metrics.refused(denied)
@@ -138,7 +142,8 @@ async def nowhere(scope: Scope, receive: Receive, send: Send) -> None:
 # --- the endpoints ------------------------------------------------------------------------------------------
 
 
-Read = Callable[[Arrival, bytes], "tuple[Submission, Framing]"]
+Read = Callable[[Arrival, bytes], "tuple[Submission, Framing | ChatChoices]"]
+Framed = TypeVar("Framed", "Framing", ChatChoices)
 
 
 class Framing(Protocol):
@@ -168,9 +173,17 @@ class Generation:
         del send
         reply = reply_of(scope)
         caller, (submission, answer) = await received(scope, receive, self._endpoint, self._ports, self._read)
-        journey = Journey(submission, caller, self._ports, self._metrics.ended)
-        frame = self._stream if submission.stream else self._whole
-        await unless_gone(receive, reply, frame(journey, answer, reply))
+        if isinstance(answer, ChatChoices):
+            journey: Journey = ChoicesJourney(submission, caller, self._ports, self._metrics.ended)
+            work = self._several(journey, answer, reply, stream=submission.stream)
+        else:
+            journey = Journey(submission, caller, self._ports, self._metrics.ended)
+            work = (
+                self._stream(journey, answer, reply, _frame)
+                if submission.stream
+                else self._whole(journey, answer, reply)
+            )
+        await unless_gone(receive, reply, work)
         self._metrics.took(journey.own_ms)
 
     async def _whole(self, journey: Journey, answer: Framing, reply: Reply) -> None:
@@ -189,14 +202,24 @@ class Generation:
         body = answer.whole("".join(texts), calls, finish.reason, finish.usage or Usage(0, 0))
         await reply.whole(200, body, [JSON, *_told(journey)])
 
-    async def _stream(self, journey: Journey, answer: Framing, reply: Reply) -> None:
+    async def _several(self, journey: Journey, answer: ChatChoices, reply: Reply, *, stream: bool) -> None:
+        if stream:
+            await self._stream(journey, answer, reply, _frame_of_choice)
+            return
+        async with aclosing(journey.answer()) as events:
+            released = [one async for one in events]
+        await reply.whole(200, answer.whole(released), [JSON, *_told(journey)])
+
+    async def _stream(
+        self, journey: Journey, answer: Framed, reply: Reply, frame: Callable[[Released, Framed], bytes]
+    ) -> None:
         heartbeat = asyncio.create_task(_beat(journey, reply))
         try:
             async with aclosing(journey.answer()) as events:
                 async for released in events:
                     if not reply.status:
                         await reply.start(200, [*_SSE, *_told(journey)])
-                    await reply.more(_frame(released, answer))
+                    await reply.more(frame(released, answer))
         except Exception as error:
             if not reply.status:
                 raise
@@ -216,6 +239,10 @@ def _frame(released: Released, answer: Framing) -> bytes:
     if isinstance(event, ToolCallReady):
         return answer.tool_call(event.call)
     return answer.finish(event.reason, event.usage)
+
+
+def _frame_of_choice(released: Released, answer: ChatChoices) -> bytes:
+    return answer.frame(released)
 
 
 async def _beat(journey: Journey, reply: Reply) -> None:
@@ -289,10 +316,12 @@ class Alive:
         await reply_of(scope).whole(200, b'{"status":"alive"}', [JSON])
 
 
-def _chat(arrival: Arrival, body: bytes) -> tuple[Submission, Framing]:
+def _chat(arrival: Arrival, body: bytes) -> tuple[Submission, Framing | ChatChoices]:
     request = read_chat(arrival, body)
-    asked, created = request.submission, int(arrival.received_at.timestamp())
-    return asked, ChatAnswer(asked.request_id, created, asked.model, include_usage=request.include_usage)
+    asked, created, usage = request.submission, int(arrival.received_at.timestamp()), request.include_usage
+    if asked.choices > 1:
+        return asked, ChatChoices(asked.request_id, created, asked.model, asked.choices, include_usage=usage)
+    return asked, ChatAnswer(asked.request_id, created, asked.model, include_usage=usage)
 
 
 def _responses(arrival: Arrival, body: bytes) -> tuple[Submission, Framing]:

@@ -43,6 +43,11 @@ GRAPHS = (
     Graph(
         "Refused a second, by reason", "reqps", {"{{stage}} {{code}}": _rate("gateway_refusals_total", "stage, code")}
     ),
+    Graph(
+        "Sent again by clients a second, by which retry it is",
+        "reqps",
+        {"{{endpoint}} {{retry}}": _rate("gateway_client_retries_total", "endpoint, retry")},
+    ),
     Graph("Being answered now", "short", {"requests": "sum(gateway_requests_in_flight)"}),
     Graph(
         "What the gateway adds",

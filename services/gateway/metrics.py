@@ -52,6 +52,7 @@ class Metrics:
         self._codes = Bounded()
         self._kinds = Bounded()
         self._responses = self._counter("gateway_responses", "Responses by status", ("endpoint", "status"))
+        self._retries = self._counter("gateway_client_retries", "Requests a client sent again", ("endpoint", "retry"))
         self._refusals = self._counter("gateway_refusals", "Requests that were refused", ("stage", "code"))
         self._tokens = self._counter("gateway_tokens", "Tokens by model and direction", ("model", "direction"))
         self._usd = self._counter("gateway_spent_usd", "US dollars by workload and model", ("workload", "model"))
@@ -70,6 +71,10 @@ class Metrics:
 
     def refused(self, denied: Denied) -> None:
         self._refusals(self._codes(denied.stage), self._codes(denied.code)).inc()
+
+    def retried(self, endpoint: str, retry: int) -> None:
+        """A client said that this is its so many-th retry: a small number."""
+        self._retries(endpoint, str(retry)).inc()
 
     def took(self, own_ms: float) -> None:
         self._own.observe(own_ms / 1000)

@@ -69,6 +69,23 @@ async def test_a_client_may_name_its_request_but_not_ours(site: Site) -> None:
     assert site.world.audit.records[0].body["client_request_id"] == "mine-1"
 
 
+@pytest.mark.parametrize(
+    ("said", "shown"), [("1", "1"), ("4", "4"), ("99", "5"), ("0", None), ("100", None), ("-1", None), ("one", None)]
+)
+async def test_a_clients_own_retries_are_counted_by_a_small_number(said: str, shown: str | None) -> None:
+    world, metrics = World(), Metrics()
+    body = {"model": "local", "messages": [{"role": "user", "content": "Leave?"}]}
+    headers = {"authorization": "Bearer alice", "x-stainless-retry-count": said}
+    async with serving(application(world.ports(), metrics)) as url, aiohttp.ClientSession() as http:
+        async with http.post(f"{url}/v1/chat/completions", json=body, headers=headers) as response:
+            assert response.status == 200
+        async with http.get(f"{url}/nowhere", headers=headers) as response:
+            assert response.status == 404
+    lines = [line for line in metrics.exposition().decode().splitlines() if line.startswith("gateway_client_retries")]
+    counted = [f'gateway_client_retries_total{{endpoint="chat.completions",retry="{shown}"}} 1.0'] if shown else []
+    assert [line for line in lines if "_total{" in line] == counted
+
+
 async def test_without_an_outcome_record_a_stream_ends_in_an_error(site: Site) -> None:
     site.world.model.script = says("word " * 200)
     site.world.audit.broken_for.add("outcome")
