@@ -17,7 +17,7 @@ import msgspec
 from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
 
 from services.gateway.adapters.aws_clients import SignedRequests
-from services.gateway.adapters.upstream import Upstream, chunks_of, counted, upstream_failed, whole_body
+from services.gateway.adapters.upstream import Upstream, broken_off, chunks_of, counted, upstream_failed, whole_body
 from services.gateway.exchange import (
     Denied,
     Event,
@@ -298,7 +298,7 @@ class _StreamReader:
     def _event(self, message: EventStreamMessage, texts: list[str]) -> None:
         headers: dict[str, object] = message.headers  # type: ignore[assignment]  # the stubs call it an int
         if headers.get(":message-type") != "event":
-            raise upstream_failed(str(headers.get(":exception-type") or headers.get(":error-code") or "exception"))
+            raise broken_off(str(headers.get(":exception-type") or headers.get(":error-code") or "exception"))
         try:
             event = _decode_event(message.payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

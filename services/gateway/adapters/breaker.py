@@ -22,7 +22,13 @@ class Breaker:
         return self._failures >= self._failures_max
 
     @property
+    def tries_again_in_s(self) -> float:
+        """Until the next try is let through; 0 where nothing stands in its way. Asking changes nothing."""
+        return max(0.0, self._closed_from - self._clock()) if self.tripped else 0.0
+
+    @property
     def is_open(self) -> bool:
+        """False for the one who is to try, and true for all who ask until that try's own pause is over."""
         if self._failures < self._failures_max:
             return False
         if self._clock() < self._closed_from:
@@ -34,5 +40,7 @@ class Breaker:
         self._failures = 0
 
     def failed(self) -> None:
+        """What began before it opened and fails now does not lengthen the pause: that would put off the next try."""
         self._failures += 1
-        self._closed_from = self._clock() + self._pause_s
+        if self._failures == self._failures_max:
+            self._closed_from = self._clock() + self._pause_s

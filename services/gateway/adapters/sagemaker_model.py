@@ -12,7 +12,7 @@ from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserEr
 
 from services.gateway.adapters.aws_clients import SignedRequests
 from services.gateway.adapters.openai_model import StreamReader, request_body, whole_answer
-from services.gateway.adapters.upstream import Upstream, chunks_of, ended, upstream_failed, whole_body
+from services.gateway.adapters.upstream import Upstream, broken_off, chunks_of, ended, upstream_failed, whole_body
 from services.gateway.exchange import Event, Grounded, TextDelta
 
 CONTENT_TYPE = "application/json"
@@ -69,5 +69,5 @@ class _Frames:
 def _payload(message: EventStreamMessage) -> bytes:
     headers: dict[str, object] = message.headers  # type: ignore[assignment]  # the stubs call it an int
     if headers.get(":message-type") != "event" or headers.get(":event-type") != "PayloadPart":
-        raise upstream_failed(str(headers.get(":exception-type") or headers.get(":error-code") or "exception"))
+        raise broken_off(str(headers.get(":exception-type") or headers.get(":error-code") or "exception"))
     return message.payload

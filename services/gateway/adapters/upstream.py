@@ -9,6 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import random
+import re
+import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
@@ -26,12 +29,47 @@ END_TIMEOUT_S = 0.25
 CONNECTIONS_MAX = 1_024
 RESPONSE_BYTES_MAX = 16 << 20
 ERROR_BYTES_MAX = 16 << 10
-ATTEMPTS_MAX = 2
-RETRY_AFTER_S = 0.05
+ATTEMPTS_MAX = 2  # clients try again themselves: what is tried here multiplies
+RETRY_PAUSE_S = 0.1  # at most, by chance, so that not all come again at once
+RETRY_BEGINS_WITHIN_S = 4.0  # of the first attempt's begin: what took longer is not asked for again
 TOKENS_MAX = 10_000_000  # of one call; no context window in use comes near
 PIECEWISE_BYTES_MIN = 512 << 10  # larger bodies are written in pieces, so that nobody else waits
 
-_BEFORE_FIRST_BYTE = (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+_BEFORE_FIRST_BYTE = (
+    aiohttp.ClientConnectorError,
+    aiohttp.ServerDisconnectedError,
+    aiohttp.ClientOSError,
+    aiohttp.ConnectionTimeoutError,
+)
+# May be over in a moment. Not 500, which can be this very prompt's; not 429: who has too much to do gets no more.
+_MOMENTARY = frozenset((502, 503, 504))
+# About this very request: asked again, or asked of another model, it would be refused again.
+_CALLERS = frozenset((400, 413, 422))
+_TOO_LONG = re.compile(
+    rb"context_length_exceeded|exceed_context_size|maximum context length|input is too long|too many input tokens",
+    re.IGNORECASE,
+)
+# What AWS calls an exhausted quota, whatever the status:
+# https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html
+_QUOTA = ("Throttling", "ServiceQuota", "TooManyRequests")
+_CONTAINERS_STATUS = re.compile(rb'"OriginalStatusCode"\s*:\s*(\d{3})')  # in SageMaker's 424: what our container said
+_chance = random.SystemRandom()
+
+
+class Throttled(Denied):
+    """The upstream is well and has too much to do: 503, and when to come back."""
+
+    def __init__(self, reason: str) -> None:
+        busy = _busy(reason)
+        super().__init__(
+            busy.stage,
+            reason,
+            status=busy.status,
+            code=busy.code,
+            type=busy.type,
+            public=busy.public,
+            retry_after_s=busy.retry_after_s,
+        )
 
 
 class Upstream:
@@ -87,18 +125,29 @@ class Upstream:
             raise upstream_failed(type(error).__name__) from error
 
     async def _sent(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """Tried again only when nothing of an answer has come."""
+        """Tried again only when nothing of an answer has come, and only soon."""
+        began_at = time.monotonic()
         for _ in range(ATTEMPTS_MAX - 1):
             try:
-                return await self._tried(url, body, headers)
+                response = await self._tried(url, body, headers)
             except _BEFORE_FIRST_BYTE:
-                await asyncio.sleep(RETRY_AFTER_S)
+                if _late(began_at):
+                    raise
+            else:
+                if response.status not in _MOMENTARY or _late(began_at):
+                    return response
+                response.close()
+            await asyncio.sleep(_chance.uniform(0, RETRY_PAUSE_S))
         return await self._tried(url, body, headers)
 
     async def _tried(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         data = body if len(body) < PIECEWISE_BYTES_MIN else io.BytesIO(body)
         tls = self._own.get(url.host or "") or True
         return await self.session.post(url, data=data, headers=headers, allow_redirects=False, ssl=tls)
+
+
+def _late(began_at: float) -> bool:
+    return time.monotonic() - began_at > RETRY_BEGINS_WITHIN_S
 
 
 @lru_cache(maxsize=256)
@@ -203,24 +252,63 @@ def _timed_out() -> Denied:
 
 
 async def _refused(response: aiohttp.ClientResponse) -> Denied:
+    """What a status other than 200 means, without a word of the upstream's own."""
     body = await response.content.read(ERROR_BYTES_MAX)
-    if response.status == 400 and (b"context_length_exceeded" in body or b"exceed_context_size" in body):
-        return Denied(
-            "model_call",
-            "the prompt does not fit the model's context",
-            status=400,
-            code="context_length_exceeded",
-            param="messages",
-            public="The request does not fit the model's context window.",
-        )
-    if response.status in (429, 503):
-        return Denied(
-            "model_call",
-            f"status {response.status}",
-            status=503,
-            code="upstream_overloaded",
-            type="server_error",
-            public="The model backend is busy. Try again shortly.",
-            retry_after_s=2,
-        )
+    status = _blamed(response.status, body)
+    if status == 429 or response.headers.get("x-amzn-errortype", "").startswith(_QUOTA):
+        return Throttled(f"status {response.status}")
+    if status in _CALLERS:
+        return _too_long() if _TOO_LONG.search(body) else _not_accepted(f"status {status}")
+    if status == 503:
+        return _busy(f"status {status}")
     return upstream_failed(f"status {response.status}")
+
+
+def broken_off(exception: str) -> Denied:
+    """What an exception in AWS's event stream means; `exception` is its type."""
+    name = exception.lower()
+    if name.startswith("throttling"):
+        return Throttled(exception)
+    if name.startswith("validation"):
+        return _not_accepted(exception)
+    return _busy(exception) if name.startswith("serviceunavailable") else upstream_failed(exception)
+
+
+def _busy(reason: str) -> Denied:
+    return Denied(
+        "model_call",
+        reason,
+        status=503,
+        code="upstream_overloaded",
+        type="server_error",
+        public="The model backend is busy. Try again shortly.",
+        retry_after_s=2,
+    )
+
+
+def _blamed(status: int, body: bytes) -> int:
+    """SageMaker wraps what a container says into its own 424."""
+    wrapped = _CONTAINERS_STATUS.search(body) if status == 424 else None
+    return int(wrapped[1]) if wrapped is not None else status
+
+
+def _too_long() -> Denied:
+    return Denied(
+        "model_call",
+        "the prompt does not fit the model's context",
+        status=400,
+        code="context_length_exceeded",
+        param="messages",
+        public="The request does not fit the model's context window.",
+    )
+
+
+def _not_accepted(reason: str) -> Denied:
+    """The same again would be refused again: the SDKs do not ask twice after a 400."""
+    return Denied(
+        "model_call",
+        reason,
+        status=400,
+        code="upstream_rejected",
+        public="The model backend does not accept this request.",
+    )

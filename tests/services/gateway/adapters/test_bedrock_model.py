@@ -17,7 +17,7 @@ from services.gateway.adapters.aws_clients import SignedRequests
 from services.gateway.adapters.bedrock_model import BedrockModel, request_body, turns
 from services.gateway.adapters.embeddings import BedrockEmbeddings
 from services.gateway.adapters.tls import aws_session
-from services.gateway.adapters.upstream import Upstream
+from services.gateway.adapters.upstream import Throttled, Upstream
 from services.gateway.exchange import (
     Denied,
     Event,
@@ -83,6 +83,9 @@ class Bedrock:
     """Answers with what it was given; keeps what it was asked."""
 
     status: int = 200
+    statuses: list[int] = field(default_factory=list)  # of the first answers, before `status`
+    kind: str = ""  # of an error
+    message: str = "quotes the prompt"
     pieces: Sequence[bytes] = STREAM
     answer: dict[str, Any] = field(default_factory=dict)
     asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
@@ -90,8 +93,9 @@ class Bedrock:
     async def any(self, request: web.Request) -> web.StreamResponse:
         # The path as it was sent: the model's ARN is one encoded segment.
         self.asked.append((request.raw_path, await request.json(), dict(request.headers)))
-        if self.status != 200:
-            return web.json_response({"message": "quotes the prompt"}, status=self.status)
+        status = self.statuses.pop(0) if self.statuses else self.status
+        if status != 200:
+            return web.json_response({"message": self.message}, status=status, headers={"x-amzn-errortype": self.kind})
         if not request.raw_path.endswith("converse-stream"):
             return web.json_response(self.answer)
         response = web.StreamResponse(headers={"content-type": "application/vnd.amazon.eventstream"})
@@ -200,9 +204,9 @@ async def test_the_same_stop_without_a_guardrail_is_a_stop(bedrock: Bedrock, ups
 
 
 BROKEN: dict[str, Callable[[Bedrock], None]] = {
-    "an error status": lambda server: setattr(server, "status", 400),
+    "an error status": lambda server: setattr(server, "status", 403),
     "an exception in the stream": lambda server: setattr(
-        server, "pieces", (STREAM[0], frame("throttlingException", {"message": "quotes"}, "exception"))
+        server, "pieces", (STREAM[0], frame("modelStreamErrorException", {"message": "quotes"}, "exception"))
     ),
     "a stream that stops early": lambda server: setattr(server, "pieces", STREAM[:3]),
     "a damaged frame": lambda server: setattr(server, "pieces", (STREAM[0], STREAM[1][:-1] + b"x")),
@@ -219,6 +223,67 @@ async def test_what_breaks_is_502_without_bedrocks_words(case: str, bedrock: Bed
         await asked(upstream, prompt())
     assert (denied.value.status, denied.value.code) == (502, "upstream_error")
     assert "quotes" not in f"{denied.value.reason}{denied.value.public}"
+
+
+REFUSED: dict[str, tuple[Callable[[Bedrock], None], int, str]] = {
+    "a request it does not accept": (lambda server: setattr(server, "status", 400), 400, "upstream_rejected"),
+    "the same in the stream": (
+        lambda server: setattr(server, "pieces", (frame("validationException", {"message": "quotes"}, "exception"),)),
+        400,
+        "upstream_rejected",
+    ),
+    "an exhausted quota": (lambda server: setattr(server, "status", 429), 503, "upstream_overloaded"),
+    "a quota by its name": (
+        lambda server: vars(server).update(status=400, kind="ServiceQuotaExceededException:http://internal"),
+        503,
+        "upstream_overloaded",
+    ),
+    "an exhausted quota in the stream": (
+        lambda server: setattr(server, "pieces", (frame("throttlingException", {"message": "quotes"}, "exception"),)),
+        503,
+        "upstream_overloaded",
+    ),
+    "no capacity in the stream": (
+        lambda server: setattr(server, "pieces", (frame("serviceUnavailableException", {}, "exception"),)),
+        503,
+        "upstream_overloaded",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_whose_fault_it_was_is_told(case: str, bedrock: Bedrock, upstream: Upstream) -> None:
+    arrange, status, code = REFUSED[case]
+    arrange(bedrock)
+    with pytest.raises(Denied) as denied:
+        await asked(upstream, prompt())
+    assert (denied.value.status, denied.value.code) == (status, code)
+    assert isinstance(denied.value, Throttled) == ("quota" in case)
+    assert "quotes" not in f"{denied.value.reason}{denied.value.public}"
+
+
+async def test_a_prompt_too_long_for_bedrock_is_the_callers_400(bedrock: Bedrock, upstream: Upstream) -> None:
+    bedrock.status, bedrock.message = 400, "Input is too long for requested model."
+    with pytest.raises(Denied) as denied:
+        await asked(upstream, prompt())
+    assert (denied.value.status, denied.value.code) == (400, "context_length_exceeded")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_bedrock_that_stumbles_once_is_asked_again(stream: bool, bedrock: Bedrock, upstream: Upstream) -> None:
+    bedrock.statuses = [503]
+    bedrock.answer = {"output": {"message": {"content": [{"text": "x"}]}}, "stopReason": "end_turn"}
+    assert await asked(upstream, prompt(stream=stream))
+    assert len(bedrock.asked) == 2
+
+
+async def test_bedrock_that_stumbles_after_its_first_byte_is_not_asked_again(
+    bedrock: Bedrock, upstream: Upstream
+) -> None:
+    bedrock.pieces = STREAM[:2]
+    with pytest.raises(Denied):
+        await asked(upstream, prompt())
+    assert len(bedrock.asked) == 1
 
 
 async def test_an_unreachable_bedrock_is_502(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,7 @@ STOP = delta(finish_reason="stop")
 class Server:
     url: str = ""
     status: int = 200
+    statuses: list[int] = field(default_factory=list)  # of the first answers, before `status`
     kind: str = "text/event-stream"
     pieces: list[bytes] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -65,7 +66,8 @@ class Server:
         self.asked.append(await request.json())
         if self.location:
             raise web.HTTPTemporaryRedirect(self.location)
-        response = web.StreamResponse(status=self.status, headers={"content-type": self.kind})
+        status = self.statuses.pop(0) if self.statuses else self.status
+        response = web.StreamResponse(status=status, headers={"content-type": self.kind})
         if self.encoding:
             response.headers["content-encoding"] = self.encoding
         await response.prepare(request)
@@ -206,8 +208,17 @@ async def test_an_answer_without_end_is_cut(
         await asked(upstream, prompt(server))
 
 
-async def test_a_context_that_is_too_long_is_the_callers_400(server: Server, upstream: Upstream) -> None:
-    server.status, server.pieces = 400, [b'{"error":{"code":"context_length_exceeded"}}']
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'{"error":{"code":"context_length_exceeded"}}',
+        b'{"error":{"type":"exceed_context_size_error"}}',
+        b'{"message":"This model\'s maximum context length is 2048 tokens."}',
+    ],
+    ids=["OpenAI", "llama.cpp", "vLLM"],
+)
+async def test_a_context_that_is_too_long_is_the_callers_400(said: bytes, server: Server, upstream: Upstream) -> None:
+    server.status, server.pieces = 400, [said]
     with pytest.raises(Denied) as denied:
         await asked(upstream, prompt(server))
     assert (denied.value.status, denied.value.code) == (400, "context_length_exceeded")
@@ -218,6 +229,57 @@ async def test_a_busy_server_is_503_with_an_invitation(server: Server, upstream:
     with pytest.raises(Denied) as denied:
         await asked(upstream, prompt(server))
     assert (denied.value.status, denied.value.retry_after_s) == (503, 2)
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_server_that_stumbles_once_is_asked_again(
+    stream: bool, status: int, server: Server, upstream: Upstream
+) -> None:
+    server.statuses, server.pieces = [status], [data(delta(content="Thirty"), STOP, USAGE, "[DONE]")]
+    if not stream:
+        answer = {"choices": [{"message": {"content": "Thirty"}, "finish_reason": "stop"}]}
+        server.kind, server.pieces = "application/json", [json.dumps(answer).encode()]
+    assert (await asked(upstream, prompt(server, stream=stream)))[0] == TextDelta("Thirty")
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 422, 429, 500])
+async def test_a_server_that_decided_is_not_asked_again(status: int, server: Server, upstream: Upstream) -> None:
+    server.status = status
+    with pytest.raises(Denied):
+        await asked(upstream, prompt(server))
+    assert len(server.asked) == 1
+
+
+async def test_a_server_that_breaks_off_after_its_first_byte_is_not_asked_again(
+    server: Server, upstream: Upstream
+) -> None:
+    server.pieces = [data(delta(content="Thirty"))]
+    with pytest.raises(Denied):
+        await asked(upstream, prompt(server))
+    assert len(server.asked) == 1
+
+
+async def test_what_took_long_is_not_asked_for_again(
+    server: Server, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upstream_module, "RETRY_BEGINS_WITHIN_S", 0.0)
+    server.status = 503
+    with pytest.raises(Denied):
+        await asked(upstream, prompt(server))
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+async def test_what_the_server_does_not_accept_is_the_callers_400(
+    status: int, server: Server, upstream: Upstream
+) -> None:
+    server.status, server.pieces = status, [b'{"error":{"message":"quotes the prompt"}}']
+    with pytest.raises(Denied) as denied:
+        await asked(upstream, prompt(server))
+    assert (denied.value.status, denied.value.code) == (400, "upstream_rejected")
+    assert "quotes" not in f"{denied.value.reason}{denied.value.public}"
 
 
 async def test_an_unreachable_server_is_502(upstream: Upstream) -> None:

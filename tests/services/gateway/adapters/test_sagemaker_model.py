@@ -59,6 +59,8 @@ class Endpoint:
     """Answers with what it was given; keeps what it was asked."""
 
     status: int = 200
+    statuses: list[int] = field(default_factory=list)  # of the first answers, before `status`
+    error: dict[str, Any] = field(default_factory=lambda: {"Message": "quotes the prompt"})
     content_type: str = "application/vnd.amazon.eventstream"
     pieces: Sequence[bytes] = (frame(TEXT),)
     answer: dict[str, Any] = field(default_factory=dict)
@@ -66,8 +68,9 @@ class Endpoint:
 
     async def any(self, request: web.Request) -> web.StreamResponse:
         self.asked.append((request.raw_path, await request.json(), dict(request.headers)))
-        if self.status != 200:
-            return web.json_response({"Message": "quotes the prompt"}, status=self.status)
+        status = self.statuses.pop(0) if self.statuses else self.status
+        if status != 200:
+            return web.json_response(self.error, status=status)
         if not request.raw_path.endswith("response-stream"):
             return web.json_response(self.answer)
         response = web.StreamResponse(headers={"content-type": self.content_type})
@@ -178,3 +181,42 @@ async def test_what_breaks_is_502_without_sagemakers_words(what: str, endpoint: 
 
     assert refusal.value.status == 502
     assert "quotes" not in str(refusal.value.public)
+
+
+WRAPPED: dict[int, tuple[int, str]] = {
+    400: (400, "upstream_rejected"),
+    429: (503, "upstream_overloaded"),
+    500: (502, "upstream_error"),
+    503: (503, "upstream_overloaded"),
+}
+
+
+@pytest.mark.parametrize("original", WRAPPED)
+async def test_what_a_container_said_is_read_from_sagemakers_own_424(
+    original: int, endpoint: Endpoint, upstream: Upstream
+) -> None:
+    endpoint.status = 424
+    endpoint.error = {"Message": "quotes", "OriginalStatusCode": original, "OriginalMessage": "quotes the prompt"}
+    with pytest.raises(Denied) as refusal:
+        await asked(upstream, prompt())
+    assert (refusal.value.status, refusal.value.code) == WRAPPED[original]
+    assert "quotes" not in f"{refusal.value.reason}{refusal.value.public}"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_endpoint_that_stumbles_once_is_asked_again(
+    stream: bool, endpoint: Endpoint, upstream: Upstream
+) -> None:
+    endpoint.statuses = [503]
+    endpoint.answer = {"choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
+    assert await asked(upstream, prompt(stream=stream))
+    assert len(endpoint.asked) == 2
+
+
+async def test_an_endpoint_that_breaks_off_after_its_first_byte_is_not_asked_again(
+    endpoint: Endpoint, upstream: Upstream
+) -> None:
+    endpoint.pieces = (frame(TEXT[:40]),)
+    with pytest.raises(Denied):
+        await asked(upstream, prompt())
+    assert len(endpoint.asked) == 1

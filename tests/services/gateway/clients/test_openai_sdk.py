@@ -261,7 +261,7 @@ def test_a_failure_is_the_exception_the_sdk_knows_and_asked_again_only_where_tha
 
 
 def test_one_overload_is_healed_by_the_sdks_own_retry(sdk: Sdk, site: Site) -> None:
-    site.script.statuses = [503]
+    site.script.statuses = [429]
     assert sdk.chat().choices[0].message.content == "There are thirty days."
     assert len(site.script.bodies) == 2
 
@@ -297,7 +297,7 @@ KNOBS: dict[str, Any] = {
     "guided_json": {},
     "continuous_usage_stats": True,
     "kv_transfer_params": {},
-    "n": 2,
+    "n": 5,
     "logprobs": True,
     "top_logprobs": 3,
     "logit_bias": {"1": 5},

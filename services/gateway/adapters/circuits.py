@@ -1,0 +1,175 @@
+"""A circuit for each upstream: what fails before its first event again and again is left alone for a moment.
+
+(1) FAILURES_MAX failures in a row open it. While it is open, requests are refused at once: 503, and when to come
+    back; those with a fallback go there. Every PAUSE_S one request tries; the first event of any closes it.
+(2) What is the caller's own fault, or ours, is no failure of the upstream: 4xx, a parameter it does not know,
+    no credentials.
+(3) "Too many requests" is no failure either: who says so is well, and its quota refills by the second. THROTTLED_MAX
+    in a row open the circuit too, but for THROTTLED_PAUSE_S only: asking on would use up what has just come back.
+    It neither adds to the failures nor forgives them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+
+from services.gateway.adapters.breaker import Breaker
+from services.gateway.adapters.upstream import Throttled
+from services.gateway.exchange import Denied, Event, Grounded, ModelOffer, Unavailable
+from services.gateway.ports import Embeddings, Model
+
+FAILURES_MAX = 5
+PAUSE_S = 5.0
+THROTTLED_MAX = 5
+THROTTLED_PAUSE_S = 1.0
+
+Clock = Callable[[], float]
+
+
+class Circuit:
+    """Of one upstream."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._failing = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S, clock=clock)
+        self._throttled = Breaker(failures_max=THROTTLED_MAX, pause_s=THROTTLED_PAUSE_S, clock=clock)
+
+    @property
+    def left_alone(self) -> bool:
+        """True while it has been failing, or throttling, and is tried once a moment only. Asking changes nothing."""
+        return self._failing.tripped or self._throttled.tripped
+
+    def enter(self) -> None:
+        """Returns where the upstream may be asked, 503 where it is left alone."""
+        for breaker in (self._failing, self._throttled):
+            if breaker.tripped and breaker.is_open:
+                raise _left_alone(breaker.tries_again_in_s)
+
+    def succeeded(self) -> None:
+        self._failing.succeeded()
+        self._throttled.succeeded()
+
+    def failed(self, denied: Denied) -> None:
+        """Counts what befell a request before its first event, if it is the upstream's fault."""
+        if isinstance(denied, Throttled):
+            self._throttled.failed()
+        elif denied.status >= 500 and not isinstance(denied, Unavailable):
+            self._throttled.succeeded()
+            self._failing.failed()
+
+
+class Circuits:
+    """One circuit for each backend, place and model: two entries of the catalogue that share them share it."""
+
+    def __init__(self, offers: Iterable[ModelOffer] = (), clock: Clock | None = None) -> None:
+        self._clock = clock or time.monotonic
+        self._circuits: dict[tuple[str, str, str], Circuit] = {}
+        self._names: dict[tuple[str, str, str], list[str]] = {}
+        for offer in offers:
+            self._names.setdefault(_upstream(offer), []).append(offer.id)
+
+    def of(self, offer: ModelOffer) -> Circuit:
+        upstream = _upstream(offer)
+        circuit = self._circuits.get(upstream)
+        if circuit is None:
+            circuit = self._circuits[upstream] = Circuit(self._clock)
+        return circuit
+
+    @property
+    def left_alone(self) -> tuple[str, ...]:
+        """The catalogue's ids of models whose upstream is left alone."""
+        failing = [upstream for upstream, circuit in self._circuits.items() if circuit.left_alone]
+        return tuple(sorted(name for upstream in failing for name in self._names.get(upstream, ())))
+
+
+class GuardedModel:
+    """A backend whose upstreams have circuits. Implements Model."""
+
+    def __init__(self, model: Model, circuits: Circuits) -> None:
+        self._model = model
+        self._circuits = circuits
+
+    def generate(self, grounded: Grounded) -> AsyncIterator[Event]:
+        circuit = self._circuits.of(grounded.governed.admitted.model)
+        return _Watched(lambda: self._model.generate(grounded), circuit)
+
+
+class GuardedEmbeddings:
+    """Embeddings whose upstream has a circuit. Implements Embeddings."""
+
+    def __init__(self, embeddings: Embeddings, circuit: Circuit) -> None:
+        self._embeddings = embeddings
+        self._circuit = circuit
+        self.dimensions = embeddings.dimensions
+
+    async def embed(self, texts: Sequence[str]) -> tuple[tuple[float, ...], ...]:
+        try:
+            self._circuit.enter()
+        except Denied as denied:
+            raise Unavailable("embeddings", denied.reason, retry_after_s=denied.retry_after_s or 1) from denied
+        try:
+            vectors = await self._embeddings.embed(texts)
+        except Unavailable as unavailable:  # what the upstream did is behind it
+            if isinstance(unavailable.__cause__, Denied):
+                self._circuit.failed(unavailable.__cause__)
+            raise
+        self._circuit.succeeded()
+        return vectors
+
+
+class _Watched(AsyncGenerator[Event, None]):
+    """A backend's events: looked at until the first has come, passed on without a step between from then on."""
+
+    def __init__(self, ask: Callable[[], AsyncIterator[Event]], circuit: Circuit) -> None:
+        self._ask = ask
+        self._circuit = circuit
+        self._events: AsyncIterator[Event] | None = None
+        self._next: Callable[[], Awaitable[Event]] = self._first
+
+    def __anext__(self) -> Awaitable[Event]:  # type: ignore[override]  # any awaitable will do
+        return self._next()
+
+    async def _first(self) -> Event:
+        self._circuit.enter()
+        events = self._events = self._ask()
+        try:
+            event = await anext(events)
+        except Denied as denied:
+            self._circuit.failed(denied)
+            raise
+        self._circuit.succeeded()
+        self._next = events.__anext__
+        return event
+
+    async def asend(self, value: None) -> Event:
+        del value
+        return await self._next()
+
+    async def athrow(
+        self,
+        kind: type[BaseException] | BaseException,
+        value: object = None,
+        trace: TracebackType | None = None,
+    ) -> Event:
+        raise NotImplementedError("nobody throws into a backend's events")
+
+    async def aclose(self) -> None:
+        if isinstance(self._events, AsyncGenerator):
+            await self._events.aclose()
+
+
+def _upstream(offer: ModelOffer) -> tuple[str, str, str]:
+    return offer.backend, offer.base_url, offer.upstream_model
+
+
+def _left_alone(again_in_s: float) -> Denied:
+    return Denied(
+        "model_call",
+        "the upstream has been failing: left alone for a moment",
+        status=503,
+        code="upstream_unavailable",
+        type="server_error",
+        public="The model backend has been failing and is left alone for a moment. Try again shortly.",
+        retry_after_s=max(1, round(again_in_s + 0.5)),
+    )
