@@ -28,6 +28,7 @@ from services.gateway.request_body import (
     refuse_switched_on,
 )
 
+CHOICES_MAX = 4  # answers to one prompt
 MESSAGES_MAX = 1_000
 TOOLS_MAX = 128
 
@@ -125,8 +126,8 @@ class ChatBody(Strict, frozen=True):
     tool_choice: Literal["none", "auto", "required"] | ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None
     user: str | None = None  # accepted for compatibility and not forwarded: who asks is in the token
+    n: Annotated[int | None, msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": CHOICES_MAX})] = None
     # Accepted only with the value that means "off": each would change what the controls can see.
-    n: Annotated[int | None, msgspec.Meta(extra_json_schema={"enum": [None, 1]})] = None
     logprobs: Annotated[bool | None, msgspec.Meta(extra_json_schema={"enum": [None, False]})] = None
     top_logprobs: Annotated[int | None, msgspec.Meta(extra_json_schema={"enum": [None, 0]})] = None
     logit_bias: Annotated[dict[str, float] | None, msgspec.Meta(extra_json_schema={"enum": [None, {}]})] = None
@@ -155,11 +156,6 @@ class ChatRequest:
 _decoder = msgspec.json.Decoder(ChatBody)
 
 _OFF: Off = (
-    (
-        "n",
-        (1,),
-        "Only n=1 is supported: send the request n times. Each answer is reserved, judged and recorded by itself.",
-    ),
     ("logprobs", (False,), "logprobs are not supported: they carry text past the output controls."),
     ("top_logprobs", (0,), "top_logprobs are not supported: they carry text past the output controls."),
     ("logit_bias", ({},), "logit_bias is not supported."),
@@ -195,6 +191,7 @@ def read_chat(arrival: Arrival, body: bytes) -> ChatRequest:
         stream=read.stream is True,
         tools=_tools(read.tools or ()),
         parameters=_parameters(read),
+        choices=_choices(read.n),
     )
     return ChatRequest(submission, include_usage=read.stream_options is not None and read.stream_options.include_usage)
 
@@ -287,6 +284,14 @@ def _parameters(read: ChatBody) -> Parameters:
         tool_choice=_tool_choice(read),
         parallel_tool_calls=read.parallel_tool_calls,
     )
+
+
+def _choices(n: int | None) -> int:
+    if n is None:
+        return 1
+    if not 1 <= n <= CHOICES_MAX:
+        refuse("n", "invalid_value", f"n must be from 1 to {CHOICES_MAX}.")
+    return n
 
 
 def _output_tokens_max(read: ChatBody) -> int | None:

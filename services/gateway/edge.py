@@ -178,11 +178,8 @@ class Generation:
             work = self._several(journey, answer, reply, stream=submission.stream)
         else:
             journey = Journey(submission, caller, self._ports, self._metrics.ended)
-            work = (
-                self._stream(journey, answer, reply, _frame)
-                if submission.stream
-                else self._whole(journey, answer, reply)
-            )
+            streaming = submission.stream
+            work = self._stream(journey, answer, reply, _frame) if streaming else self._whole(journey, answer, reply)
         await unless_gone(receive, reply, work)
         self._metrics.took(journey.own_ms)
 

@@ -120,6 +120,7 @@ class Submission:
     stream: bool = False
     tools: tuple[Tool, ...] = ()
     parameters: Parameters = field(default_factory=Parameters)
+    choices: int = 1  # answers to the same prompt, all of one request
 
 
 # --- who may do what ------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ class RoleLimits:
     output_tokens_per_minute: int
     concurrent_requests_max: int
     input_tokens_max: int  # of one request
-    output_tokens_max: int  # of one request
+    output_tokens_max: int  # of one answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,6 +416,13 @@ class Released:
     """An event that a verdict covers: this, and only this, may leave the gateway."""
 
     event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasedChoice(Released):
+    """An event of one of several answers to the same prompt; `index` counts from 0."""
+
+    index: int
 
 
 # --- how it ends otherwise --------------------------------------------------------------------------------

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 
 import msgspec
 
-from services.gateway.exchange import Denied, ToolCall, Usage
+from services.gateway.exchange import (
+    Denied,
+    Event,
+    Finish,
+    Released,
+    ReleasedChoice,
+    TextDelta,
+    ToolCall,
+    ToolCallReady,
+    Usage,
+)
 
 DONE = b"data: [DONE]\n\n"
 HEARTBEAT = b": ping\n\n"
@@ -19,18 +29,19 @@ _encode = msgspec.json.Encoder().encode
 class ChatAnswer:
     """Frames one chat answer. Every chunk of it carries the same id, time and model."""
 
-    __slots__ = ("_head", "_id", "_include_usage", "_started", "_tool_calls", "_whole_head", "model")
+    __slots__ = ("_chunk_head", "_head", "_id", "_include_usage", "_index", "_started", "_tool_calls", "_whole_head")
 
-    def __init__(self, request_id: str, created: int, model: str, *, include_usage: bool) -> None:
+    def __init__(self, request_id: str, created: int, model: str, *, include_usage: bool, index: int = 0) -> None:
         self._id = f"chatcmpl-{request_id}"
         tail = b'","created":%d,"model":%s' % (created, _encode(model))
         head = b'{"id":"%s","object":"chat.completion' % self._id.encode()
         self._whole_head = head + tail
         self._head = b"data: " + head + b".chunk" + tail + b',"choices":['
+        self._chunk_head = self._head + b'{"index":%d,"delta":' % index
+        self._index = index
         self._include_usage = include_usage
         self._started = False
         self._tool_calls = 0
-        self.model = model
 
     def text(self, text: str) -> bytes:
         """A text delta. The role is in the first delta only: SDKs concatenate what repeats."""
@@ -51,11 +62,15 @@ class ChatAnswer:
 
     def finish(self, reason: str, usage: Usage | None) -> bytes:
         """The last frames: the reason, usage when it was asked for, and the end mark."""
-        delta = b"{}" if self._started else b'{"role":"assistant","content":""}'
-        frames = self._chunk(delta, b'"%s"' % reason.encode())
+        frames = self.stop(reason)
         if self._include_usage and usage is not None:
             frames += self._head + b'],"usage":%s}\n\n' % _encode(_usage(usage))
         return frames + DONE
+
+    def stop(self, reason: str) -> bytes:
+        """The frame that says why this answer ends; others of the request may go on."""
+        delta = b"{}" if self._started else b'{"role":"assistant","content":""}'
+        return self._chunk(delta, b'"%s"' % reason.encode())
 
     def fault(self, denied: Denied) -> bytes:
         """An error after the status line has left; no end mark follows it."""
@@ -63,19 +78,70 @@ class ChatAnswer:
 
     def whole(self, text: str, calls: Sequence[ToolCall], reason: str, usage: Usage) -> bytes:
         """The same answer as one body."""
+        return self.whole_of([self.choice(text, calls, reason)], usage)
+
+    def whole_of(self, choices: Sequence[bytes], usage: Usage) -> bytes:
+        """One body of these choices."""
+        return self._whole_head + b',"choices":[%s],"usage":%s}' % (b",".join(choices), _encode(_usage(usage)))
+
+    def choice(self, text: str, calls: Sequence[ToolCall], reason: str) -> bytes:
+        """This answer as one choice of a whole body."""
         message: dict[str, object] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
         if calls:
             message["tool_calls"] = [_call(call) for call in calls]
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
-        return self._whole_head + b',"choices":[%s],"usage":%s}' % (_encode(choice), _encode(_usage(usage)))
+        return _encode({"index": self._index, "message": message, "logprobs": None, "finish_reason": reason})
 
     def _chunk(self, delta: bytes, reason: bytes = b"null") -> bytes:
         usage = b',"usage":null' if self._include_usage else b""
-        return self._head + b'{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}]%s}\n\n' % (
-            delta,
-            reason,
-            usage,
+        return self._chunk_head + b'%s,"logprobs":null,"finish_reason":%s}]%s}\n\n' % (delta, reason, usage)
+
+
+class ChatChoices:
+    """Frames several answers to one prompt: each with deltas and a reason of its own, one usage and one end for all."""
+
+    __slots__ = ("_answers", "_open")
+
+    def __init__(self, request_id: str, created: int, model: str, choices: int, *, include_usage: bool) -> None:
+        self._answers = tuple(
+            ChatAnswer(request_id, created, model, include_usage=include_usage, index=index) for index in range(choices)
         )
+        self._open = choices
+
+    def frame(self, released: Released) -> bytes:
+        """One event; the finish of the last choice brings usage, when it was asked for, and the end mark."""
+        answer, event = self._answers[_index(released)], released.event
+        if isinstance(event, TextDelta):
+            return answer.text(event.text)
+        if isinstance(event, ToolCallReady):
+            return answer.tool_call(event.call)
+        self._open -= 1
+        return answer.stop(event.reason) if self._open else answer.finish(event.reason, event.usage)
+
+    def fault(self, denied: Denied) -> bytes:
+        """An error after the status line has left; no end mark follows it."""
+        return self._answers[0].fault(denied)
+
+    def whole(self, released: Sequence[Released]) -> bytes:
+        """The same answers as one body, in the order of their indexes; the last event holds the usage of all."""
+        choices = [
+            _choice(answer, [one.event for one in released if _index(one) == index])
+            for index, answer in enumerate(self._answers)
+        ]
+        last = released[-1].event
+        usage = last.usage if isinstance(last, Finish) else None
+        return self._answers[0].whole_of(choices, usage or Usage(0, 0))
+
+
+def _index(released: Released) -> int:
+    assert isinstance(released, ReleasedChoice)  # noqa: S101 - the journey of several answers releases no other
+    return released.index
+
+
+def _choice(answer: ChatAnswer, events: Sequence[Event]) -> bytes:
+    text = "".join(event.text for event in events if isinstance(event, TextDelta))
+    calls = [event.call for event in events if isinstance(event, ToolCallReady)]
+    (reason,) = [event.reason for event in events if isinstance(event, Finish)]
+    return answer.choice(text, calls, reason)
 
 
 def error_body(denied: Denied) -> bytes:

@@ -101,7 +101,7 @@ class Journey:
             await self._deny(denied)
             raise
         except Exception as error:
-            await self._deny(_unexpected(error))
+            await self._deny(unexpected(error))
             raise
         finally:
             if generated is not None:
@@ -123,7 +123,7 @@ class Journey:
             await self._deny(denied)
             raise
         except Exception as error:
-            await self._deny(_unexpected(error))
+            await self._deny(unexpected(error))
             raise
         finally:
             await self._hang_up()
@@ -228,7 +228,8 @@ def _size_bytes(event: Event) -> int:
     return size_bytes(event.call.arguments) if isinstance(event, ToolCallReady) else 0
 
 
-def _unexpected(error: Exception) -> Denied:
+def unexpected(error: Exception) -> Denied:
+    """A failure that nobody foresaw, as the reason why a request ends: its type and no word of it."""
     return Denied("pipeline", type(error).__name__, status=500, code="internal_error", type="server_error", public="")
 
 

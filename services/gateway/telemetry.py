@@ -201,7 +201,7 @@ def _call(outcome: Outcome, operation: dict[str, str], failed: str) -> Attribute
         **operation,
         # What a backend calls itself is its own text: it is a name or it is left out.
         **({RESPONSE_MODEL: version} if _MODEL_VERSION.fullmatch(version) else {}),
-        FINISH_REASONS: (outcome.finish,),
+        FINISH_REASONS: outcome.finishes or (outcome.finish,),
         INPUT_TOKENS: outcome.usage.input_tokens,
         OUTPUT_TOKENS: outcome.usage.output_tokens,
         COST_USD: float(outcome.usd),

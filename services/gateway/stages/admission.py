@@ -141,6 +141,7 @@ def _require_images_allowed(submission: Submission, role: Role, model: ModelOffe
 
 
 def _caller_tokens_max(submission: Submission, role: Role) -> int:
+    """Of all the prompts that are sent, each within the limit: every answer is made from the whole prompt."""
     tokens = caller_tokens_max(submission)
     if tokens > role.limits.input_tokens_max:
         raise Denied(
@@ -151,4 +152,4 @@ def _caller_tokens_max(submission: Submission, role: Role) -> int:
             param="messages",
             public=f"The request may hold up to {role.limits.input_tokens_max} input tokens (counted as UTF-8 bytes).",
         )
-    return tokens
+    return tokens * submission.choices

@@ -53,6 +53,7 @@ class Outcome:
     reason: str = ""  # why it failed
     first_released_s: float | None = None  # until something was released; not on the record
     stages: tuple[StageTime, ...] = ()  # not on the record either
+    finishes: tuple[str, ...] = ()  # of each choice, where several were asked for
 
 
 async def record_intent(governed: Governed, policy_digest: str, audit: AuditLog) -> Intended:
@@ -68,6 +69,8 @@ async def record_intent(governed: Governed, policy_digest: str, audit: AuditLog)
     body["output_tokens_max"] = governed.admitted.lease.output_tokens
     body["reserved_usd"] = str(governed.admitted.reservation.usd)
     body["client_request_id"] = submission.client_request_id
+    if submission.choices > 1:
+        body["choices"] = submission.choices
     await audit.append(AuditRecord("intent", submission.request_id, body))
     return Intended(governed)
 
@@ -95,6 +98,8 @@ async def record_outcome(governed: Governed, grounded: Grounded | None, outcome:
     body["sent_bytes"] = outcome.sent_bytes
     body["duration_ms"] = round(outcome.duration_ms, 3)
     body["reason"] = outcome.reason
+    if outcome.finishes:
+        body["finishes"] = outcome.finishes
     await audit.append(AuditRecord("outcome", governed.admitted.submission.request_id, body))
 
 

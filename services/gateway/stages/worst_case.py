@@ -61,7 +61,7 @@ def _cache_prices(model: ModelOffer) -> tuple[Decimal, Decimal]:
 
 
 def caller_tokens_max(submission: Submission) -> int:
-    """What the caller's own text can become."""
+    """What the caller's own text can become, once."""
     total = len(submission.messages) * MESSAGE_BYTES
     for message in submission.messages:
         total += size_bytes(message.text) + IMAGE_TOKENS_MAX * len(message.images)
@@ -73,20 +73,20 @@ def caller_tokens_max(submission: Submission) -> int:
 
 
 def output_tokens_max(submission: Submission, role: Role) -> int:
-    """What may come back: the caller's wish, never more than the role's limit."""
+    """What may come back in all answers: of each the caller's wish, never more than the role's limit."""
     if not submission.endpoint.generates:
         return 0
     most = role.limits.output_tokens_max
-    return min(submission.parameters.output_tokens_max or most, most)
+    return min(submission.parameters.output_tokens_max or most, most) * submission.choices
 
 
 def added_tokens_max(submission: Submission, role: Role) -> int:
-    """What the gateway adds: template, passages, the registered schemas of tools."""
+    """What the gateway adds for each answer: template, passages, the registered schemas of tools."""
     if not submission.endpoint.generates:
         return 0
     schemas = sum(size_bytes(role.tools.get(tool.name, "")) for tool in submission.tools)
     context = CONTEXT_BYTES_MAX if role.collections else 0
-    return size_bytes(role.template.system) + FRAME_BYTES_MAX + context + schemas
+    return (size_bytes(role.template.system) + FRAME_BYTES_MAX + context + schemas) * submission.choices
 
 
 def prompt_tokens_max(grounded: Grounded) -> int:

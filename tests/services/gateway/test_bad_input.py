@@ -86,7 +86,11 @@ BAD: dict[str, tuple[bytes, int, str, str | None]] = {
     "a tool result without its call": (said(role="tool", content="x"), 400, "invalid_value", "messages[0].tool_call_id"),  # noqa: E501 - one case a line
     "tool calls of a user": (said(role="user", content="x", tool_calls=[{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]), 400, "invalid_value", "messages[0].tool_calls"),  # noqa: E501 - one case a line
     "the assistant last": (chat(messages=[{"role": "assistant", "content": "x"}]), 400, "invalid_value", "messages"),
-    "several answers": (chat(n=2), 400, "unsupported_parameter", "n"),
+    "too many answers": (chat(n=5), 400, "invalid_value", "n"),
+    "no answer": (chat(n=0), 400, "invalid_value", "n"),
+    "one answer and a half": (chat(n=1.5), 400, "invalid_value", "n"),
+    "answers in words": (chat(n="2"), 400, "invalid_value", "n"),
+    "answers, yes or no": (chat(n=True), 400, "invalid_value", "n"),
     "logprobs": (chat(logprobs=True), 400, "unsupported_parameter", "logprobs"),
     "a bias": (chat(logit_bias={"1": 2}), 400, "unsupported_parameter", "logit_bias"),
     "metadata": (chat(metadata={"a": "b"}), 400, "unsupported_parameter", "metadata"),
