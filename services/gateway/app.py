@@ -18,6 +18,7 @@ from services.gateway.adapters.audit_chain import audit_chain
 from services.gateway.adapters.aws_clients import SignedRequests
 from services.gateway.adapters.bedrock_model import BedrockModel
 from services.gateway.adapters.cedar_authorization import CedarAuthorization
+from services.gateway.adapters.circuits import Circuits, GuardedEmbeddings, GuardedModel
 from services.gateway.adapters.database import connect
 from services.gateway.adapters.documents import documents
 from services.gateway.adapters.embeddings import BedrockEmbeddings, OpenAIEmbeddings
@@ -39,6 +40,7 @@ from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.detectors.personal_data import PersonalDataDetector
 from services.gateway.detectors.prompt_injection import PromptInjectionDetector
 from services.gateway.edge import application
+from services.gateway.exchange import ModelOffer
 from services.gateway.metrics import Metrics
 from services.gateway.operations_server import operations
 from services.gateway.operator_page import Chains, OperatorPage
@@ -58,6 +60,7 @@ class Gateway:
         aws = aws_session(settings.region)
         self.settings = settings
         self._upstream = Upstream(own_model_hosts(settings.models), settings.model_authority)
+        self._circuits = Circuits(settings.models)
         self._identity = OidcIdentity(settings.issuers, self._upstream)
         self._database = connect(settings)
         self._registrations = S3Registrations(aws, _source(settings), DatabaseMarks(self._database))
@@ -85,20 +88,24 @@ class Gateway:
             budget=self._ledger,
             detectors=Detectors(CredentialDetector(), PersonalDataDetector(), PromptInjectionDetector()),
             prompt_hash=self._prompt_hash,
-            embeddings=_embeddings(settings, self._upstream, aws),
+            embeddings=_embeddings(settings, self._upstream, aws, self._circuits),
             documents=documents(settings, self._database),
             # Of embedding models only the one that passages were embedded with is offered.
             models={o.id: o for o in settings.models if o.kind == "chat" or o.id == settings.embedding_model},
-            backends=_backends(settings, self._upstream, aws),
+            backends=_backends(settings, self._upstream, aws, self._circuits),
             audit=RefusalTally(self._audit),
         )
-        self._metrics.watch("gateway_breakers_open", "Parts left alone", lambda: float(self._limits.left_alone))
+        self._metrics.watch("gateway_breakers_open", "Parts left alone", self._left_alone)
         self.readiness = Readiness(self._checks())
         self._told = CloudWatchFigures(settings.environment, self._metrics, self.readiness, _say)
         self.application: ASGIApp = application(self.ports, self._metrics, self._lifespan)
         page = OperatorPage(settings.environment, self.readiness, self._figures.today, self._chains)
         pages = [("/", page.page), ("/style.css", page.style)]
         self.operations: ASGIApp = operations(self.readiness, self._metrics, pages)
+
+    def _left_alone(self) -> float:
+        """The cache, and the upstreams of how many models."""
+        return float(self._limits.left_alone + len(self._circuits.left_alone))
 
     def _checks(self) -> dict[str, Check]:
         """Every part that a request needs, by the name /readyz calls it."""
@@ -166,18 +173,22 @@ def _source(settings: Settings) -> Source:
     return Source(settings.registration_bucket, settings.registration_key_arn, settings.environment)
 
 
-def _backends(settings: Settings, upstream: Upstream, aws: boto3.Session) -> dict[str, Model]:
-    """A backend for each kind that the catalogue names."""
+def _backends(settings: Settings, upstream: Upstream, aws: boto3.Session, circuits: Circuits) -> dict[str, Model]:
+    """A backend for each kind that the catalogue names, with a circuit for each upstream."""
     backends: dict[str, Model] = {"openai": OpenAIModel(upstream)}
     if any(offer.backend == "bedrock" for offer in settings.models):
         backends["bedrock"] = BedrockModel(upstream, SignedRequests(aws, "bedrock-runtime", "bedrock"))
     if any(offer.backend == "sagemaker" for offer in settings.models):
         backends["sagemaker"] = SageMakerModel(upstream, SignedRequests(aws, "sagemaker-runtime", "sagemaker"))
-    return backends
+    return {name: GuardedModel(backend, circuits) for name, backend in backends.items()}
 
 
-def _embeddings(settings: Settings, upstream: Upstream, aws: boto3.Session) -> Embeddings:
+def _embeddings(settings: Settings, upstream: Upstream, aws: boto3.Session, circuits: Circuits) -> Embeddings:
     offer = next(offer for offer in settings.models if offer.id == settings.embedding_model)
+    return GuardedEmbeddings(_unguarded(settings, upstream, aws, offer), circuits.of(offer))
+
+
+def _unguarded(settings: Settings, upstream: Upstream, aws: boto3.Session, offer: ModelOffer) -> Embeddings:
     if offer.backend == "bedrock":
         signed = SignedRequests(aws, "bedrock-runtime", "bedrock")
         return BedrockEmbeddings(upstream, signed, offer, settings.embedding_dimensions)

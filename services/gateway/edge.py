@@ -159,6 +159,8 @@ class Framing(Protocol):
 
     def whole(self, text: str, calls: Sequence[ToolCall], reason: str, usage: Usage) -> bytes: ...
 
+    def answered_by(self, model: str) -> None: ...
+
 
 class Generation:
     """One journey, framed as a stream or as one body. `read` knows the endpoint's shapes, and nothing else does."""
@@ -178,6 +180,7 @@ class Generation:
             work = self._several(journey, answer, reply, stream=submission.stream)
         else:
             journey = Journey(submission, caller, self._ports, self._metrics.ended)
+            journey.on_fallback(answer.answered_by)
             streaming = submission.stream
             work = self._stream(journey, answer, reply, _frame) if streaming else self._whole(journey, answer, reply)
         await unless_gone(receive, reply, work)

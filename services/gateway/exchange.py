@@ -245,6 +245,7 @@ class ModelOffer:
     guardrail_version: str = ""  # numeric, never DRAFT
     workload_profiles: Mapping[str, str] = field(default_factory=dict)  # of Bedrock: whose cost a call is
     takes_images: bool = False
+    fallbacks: tuple[str, ...] = ()  # ids of models that stand in when its upstream fails, in this order
 
     def upstream_for(self, workload: str) -> str:
         """What the backend knows the model as when this workload calls it."""
@@ -299,6 +300,7 @@ class Admitted:
     model: ModelOffer
     lease: Lease
     reservation: Reservation
+    fallbacks: tuple[ModelOffer, ...] = ()  # of the model's, those that the caller may use too
 
     @property
     def allowance(self) -> Allowance | None:

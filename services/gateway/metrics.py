@@ -57,6 +57,7 @@ class Metrics:
         self._tokens = self._counter("gateway_tokens", "Tokens by model and direction", ("model", "direction"))
         self._usd = self._counter("gateway_spent_usd", "US dollars by workload and model", ("workload", "model"))
         self._finishes = self._counter("gateway_finishes", "Ends of admitted requests", ("finish",))
+        self._fallbacks = self._counter("gateway_fallbacks", "Answers of another model", ("model", "answered_by"))
         self._masked = self._counter("gateway_output_masked", "Findings masked in answers", ("kind",))
         self._own = self._histogram("gateway_own_seconds", "Time the gateway adds", (), _OWN_SECONDS)
         self._duration = self._histogram("gateway_duration_seconds", "Time of admitted requests", (), _SECONDS)
@@ -80,7 +81,9 @@ class Metrics:
         self._own.observe(own_ms / 1000)
 
     def ended(self, admitted: Admitted, outcome: Outcome) -> None:
-        model = admitted.model.id
+        model = (outcome.model or admitted.model).id
+        if model != admitted.model.id:
+            self._fallbacks(admitted.model.id, model).inc()
         self._finishes(outcome.finish).inc()
         self._duration.observe(outcome.duration_ms / 1000)
         self._tokens(model, "input").inc(outcome.usage.input_tokens)

@@ -29,19 +29,34 @@ _encode = msgspec.json.Encoder().encode
 class ChatAnswer:
     """Frames one chat answer. Every chunk of it carries the same id, time and model."""
 
-    __slots__ = ("_chunk_head", "_head", "_id", "_include_usage", "_index", "_started", "_tool_calls", "_whole_head")
+    __slots__ = (
+        "_chunk_head",
+        "_created",
+        "_head",
+        "_id",
+        "_include_usage",
+        "_index",
+        "_started",
+        "_tool_calls",
+        "_whole_head",
+    )
 
     def __init__(self, request_id: str, created: int, model: str, *, include_usage: bool, index: int = 0) -> None:
         self._id = f"chatcmpl-{request_id}"
-        tail = b'","created":%d,"model":%s' % (created, _encode(model))
-        head = b'{"id":"%s","object":"chat.completion' % self._id.encode()
-        self._whole_head = head + tail
-        self._head = b"data: " + head + b".chunk" + tail + b',"choices":['
-        self._chunk_head = self._head + b'{"index":%d,"delta":' % index
+        self._created = created
         self._index = index
+        self.answered_by(model)
         self._include_usage = include_usage
         self._started = False
         self._tool_calls = 0
+
+    def answered_by(self, model: str) -> None:
+        """Which model answers, where it is not the one that was asked for. Before the first frame."""
+        tail = b'","created":%d,"model":%s' % (self._created, _encode(model))
+        head = b'{"id":"%s","object":"chat.completion' % self._id.encode()
+        self._whole_head = head + tail
+        self._head = b"data: " + head + b".chunk" + tail + b',"choices":['
+        self._chunk_head = self._head + b'{"index":%d,"delta":' % self._index
 
     def text(self, text: str) -> bytes:
         """A text delta. The role is in the first delta only: SDKs concatenate what repeats."""

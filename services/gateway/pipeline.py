@@ -37,7 +37,8 @@ from services.gateway.exchange import (
 from services.gateway.ports import Ports
 from services.gateway.stages.admission import admit
 from services.gateway.stages.audit import Outcome, record_intent, record_outcome, record_refusal
-from services.gateway.stages.model_call import Meter, close, generate
+from services.gateway.stages.fallback import generate
+from services.gateway.stages.model_call import Meter, close
 from services.gateway.stages.output_validation import Verdict, validate
 from services.gateway.stages.prompt_governance import govern
 from services.gateway.stages.retrieval import retrieve
@@ -78,6 +79,10 @@ class Journey:
     def allowance(self) -> Allowance | None:
         """What is left of the caller's limits, once the limiter has decided."""
         return None if self._admitted is None else self._admitted.allowance
+
+    def on_fallback(self, tell: Callable[[str], None]) -> None:
+        """`tell` is told the id of the model that answers when it is not the one that was asked for."""
+        self._meter.on_fallback = tell
 
     @property
     def own_ms(self) -> float:
@@ -197,11 +202,14 @@ class Journey:
     def _outcome(self, finish: str, reason: str, usage: Usage | None) -> Outcome:
         assert self._admitted is not None  # noqa: S101 - only called from _close
         used = usage or self._meter.usage
+        model = self._meter.model or self._admitted.model
         return Outcome(
             finish=finish,
             usage=used,
             usage_estimated=self._meter.estimated,
-            usd=price(self._admitted.model, used),
+            usd=price(model, used),
+            model=model,
+            fallback_reason=self._meter.fallback_reason,
             model_version=self._meter.model_version,
             output_masked=self._verdict.masked,
             blocked_by=self._verdict.blocked_by,
@@ -218,7 +226,8 @@ class Journey:
         admitted = self._admitted
         if admitted is None:
             return ()
-        settled = self._ports.budget.settle(admitted.reservation, price(admitted.model, usage))
+        usd = price(self._meter.model or admitted.model, usage)
+        settled = self._ports.budget.settle(admitted.reservation, usd)
         return settled, self._ports.limits.release(admitted.lease, usage)
 
 

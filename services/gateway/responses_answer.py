@@ -39,6 +39,10 @@ class ResponsesAnswer:
             **settings,
         }
 
+    def answered_by(self, model: str) -> None:
+        """Another model than was asked for answers. Before the first frame."""
+        self._response["model"] = model
+
     def text(self, text: str) -> bytes:
         opened = self._begin()
         if self._text is None:

@@ -84,7 +84,7 @@ SETTINGS = (
     Setting(
         "GATEWAY_MODELS",
         "The catalogue: every model that may be called, where, and its price.",
-        "JSON list of models; one without a price is refused",
+        "JSON list of models; one without a price is refused; fallbacks, where named, must be as strict and as large",
         _EMBEDDING,
     ),
     Setting(

@@ -21,6 +21,8 @@ from services.gateway.exchange import Boundary, ModelOffer
 from services.gateway.setting_list import AWS_ENDPOINTS, BY_NAME, KEY_LOG
 
 OUTAGE_S_MAX = 3600  # how long an issuer's keys may count while it cannot be reached
+FALLBACKS_MAX = 3  # of one model
+STRICTNESS = {boundary: rank for rank, boundary in enumerate(Boundary)}
 ENVIRONMENTS = ("local", "dev", "staging", "prod")
 OPERATIONS_OFFSET = 1010
 PORT_MAX = 65535
@@ -83,6 +85,7 @@ class _Offer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     guardrail_id: str = ""
     guardrail_version: str = ""
     takes_images: bool = False
+    fallbacks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +299,7 @@ class _Reader:
         offers = tuple(_offer(name, raw) for raw in _decode(name, self.text(name), tuple[_Offer, ...]))
         if len({offer.id for offer in offers}) != len(offers):
             raise SettingsError(f"{name}: two models share an id")
+        _require_fallbacks(name, {offer.id: offer for offer in offers})
         return offers
 
 
@@ -365,7 +369,48 @@ def _offer(name: str, raw: _Offer) -> ModelOffer:
         guardrail_id=raw.guardrail_id,
         guardrail_version=raw.guardrail_version,
         takes_images=raw.takes_images,
+        fallbacks=raw.fallbacks,
     )
+
+
+def _require_fallbacks(name: str, offers: Mapping[str, ModelOffer]) -> None:
+    """A fallback can stand in for its model in every respect, and chains have an end."""
+    for offer in offers.values():
+        where = f"{name}[{offer.id!r}].fallbacks"
+        if offer.fallbacks and offer.kind != "chat":
+            raise SettingsError(f"{where} must be empty: vectors of two embedding models cannot be compared")
+        if len(set(offer.fallbacks)) != len(offer.fallbacks) or len(offer.fallbacks) > FALLBACKS_MAX:
+            raise SettingsError(f"{where} must be up to {FALLBACKS_MAX} different models (got {list(offer.fallbacks)})")
+        for fallback in offer.fallbacks:
+            if fallback not in offers:
+                raise SettingsError(f"{where}: {fallback!r} is not in the catalogue")
+            if reason := _why_no_fallback(offer, offers[fallback]):
+                raise SettingsError(f"{where}: {fallback!r} {reason}")
+        if offer.id in _reached(offer.fallbacks, offers):
+            raise SettingsError(f"{where}: they lead back to {offer.id!r}")
+
+
+def _why_no_fallback(offer: ModelOffer, fallback: ModelOffer) -> str:
+    """Why `fallback` cannot stand in for `offer`; empty when it can."""
+    if fallback.kind != offer.kind:
+        return f"is of kind {fallback.kind} (must be {offer.kind})"
+    if STRICTNESS[fallback.boundary] < STRICTNESS[offer.boundary]:
+        return f"has the looser boundary {fallback.boundary} (must be {offer.boundary} or stricter)"
+    if fallback.context_tokens_max < offer.context_tokens_max:
+        return f"holds {fallback.context_tokens_max} tokens (must hold {offer.context_tokens_max} or more)"
+    return "takes no images" if offer.takes_images and not fallback.takes_images else ""
+
+
+def _reached(names: Iterable[str], offers: Mapping[str, ModelOffer]) -> frozenset[str]:
+    """Every model to which these and their own fallbacks lead."""
+    reached: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached and name in offers:
+            reached.add(name)
+            waiting += offers[name].fallbacks
+    return frozenset(reached)
 
 
 def _cache_price(where: str, act: str, text: str | None) -> Decimal | None:

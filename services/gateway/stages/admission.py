@@ -1,8 +1,8 @@
 """Admission: who asks, for what, and whether rules, limits and money allow it.
 
 In this order, each step only after the one before it held:
-(1) the OIDC token  (2) the workload's registration and the caller's role  (3) the model
-(4) Cedar  (5) rate, token and concurrency limits  (6) money set aside for the worst case.
+(1) the OIDC token  (2) the workload's registration and the caller's role  (3) the model and its fallbacks
+(4) Cedar  (5) the context's size  (6) rate, token and concurrency limits  (7) money set aside for the worst case.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from services.gateway.exchange import (
     Usage,
 )
 from services.gateway.ports import Ports
+from services.gateway.stages.context_size import output_tokens_that_fit
 from services.gateway.stages.worst_case import added_tokens_max, caller_tokens_max, output_tokens_max, price_max
 
 _KINDS = {Endpoint.CHAT_COMPLETIONS: "chat", Endpoint.RESPONSES: "chat", Endpoint.EMBEDDINGS: "embedding"}
@@ -32,17 +33,21 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
     ports.authorization.authorize(caller, registration, role, submission.endpoint, model)
     _require_images_allowed(submission, role, model)
     input_tokens = _caller_tokens_max(submission, role)
-    output_tokens = output_tokens_max(submission, role)
+    prompt_tokens = input_tokens + added_tokens_max(submission, role)
+    output_tokens = output_tokens_that_fit(submission, role, model, prompt_tokens, output_tokens_max(submission, role))
+    fallbacks = _fallbacks(submission, caller, registration, role, model, ports) if model.fallbacks else ()
     lease = await ports.limits.acquire(
         caller, registration, role, input_tokens=input_tokens, output_tokens=output_tokens
     )
     try:
-        usd = price_max(model, input_tokens + added_tokens_max(submission, role), output_tokens)
+        usd = price_max(model, prompt_tokens, output_tokens)
+        if fallbacks:  # whichever answers, its money is there
+            usd = max(usd, *(price_max(one, prompt_tokens, output_tokens) for one in fallbacks))
         reservation = await ports.budget.reserve(caller, registration, role, submission.request_id, usd, model.id)
     except BaseException:  # cancellation too: a lease must not outlive the request
         await ports.limits.release(lease, Usage(0, 0))
         raise
-    return Admitted(submission, caller, registration, role, model, lease, reservation)
+    return Admitted(submission, caller, registration, role, model, lease, reservation, fallbacks)
 
 
 async def authenticate(bearer: str, ports: Ports) -> Caller:
@@ -105,9 +110,27 @@ def _model(submission: Submission, role: Role, ports: Ports) -> ModelOffer:
     return model
 
 
-def _permitted(caller: Caller, registration: Registration, role: Role, model: ModelOffer, ports: Ports) -> bool:
+def _fallbacks(
+    submission: Submission, caller: Caller, registration: Registration, role: Role, model: ModelOffer, ports: Ports
+) -> tuple[ModelOffer, ...]:
+    """Those that the caller could have asked for too. Several answers to one prompt are all of one model."""
+    if submission.choices > 1:
+        return ()
+    named = [ports.models[name] for name in model.fallbacks if name in role.models and name in ports.models]
+    endpoint = submission.endpoint
+    return tuple(one for one in named if _permitted(caller, registration, role, one, ports, endpoint))
+
+
+def _permitted(
+    caller: Caller,
+    registration: Registration,
+    role: Role,
+    model: ModelOffer,
+    ports: Ports,
+    endpoint: Endpoint = Endpoint.MODELS,
+) -> bool:
     try:
-        ports.authorization.authorize(caller, registration, role, Endpoint.MODELS, model)
+        ports.authorization.authorize(caller, registration, role, endpoint, model)
     except Denied as denied:
         if denied.status == 403:
             return False

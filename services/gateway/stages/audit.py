@@ -22,6 +22,7 @@ from services.gateway.exchange import (
     Governed,
     Grounded,
     Intended,
+    ModelOffer,
     Registration,
     Role,
     Usage,
@@ -43,6 +44,8 @@ class Outcome:
     usage: Usage
     usage_estimated: bool
     usd: Decimal
+    model: ModelOffer | None = None  # that was called: another than was asked for, where that one failed
+    fallback_reason: str = ""  # how it failed
     model_version: str = ""
     output_masked: Mapping[str, int] | None = None
     blocked_by: str = ""
@@ -87,7 +90,12 @@ async def record_outcome(governed: Governed, grounded: Grounded | None, outcome:
     body["cache_write_tokens"] = outcome.usage.cache_write_tokens
     body["usage_estimated"] = outcome.usage_estimated
     body["usd"] = str(outcome.usd)
-    body["price_digest"] = price_digest(governed.admitted.model)
+    model = outcome.model or governed.admitted.model
+    body["price_digest"] = price_digest(model)
+    if model is not governed.admitted.model:
+        body["model"] = model.id
+        body["fallback_from"] = governed.admitted.model.id
+        body["fallback_reason"] = outcome.fallback_reason[:512]
     body["model_version"] = outcome.model_version
     body["chunks"] = tuple(f"{chunk.document_digest}#{chunk.number}" for chunk in chunks)
     body["response_class"] = _response_class(governed, chunks)

@@ -6,7 +6,7 @@ costs is counted here, event by event, so that a caller who hangs up still pays 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from time import monotonic
 
 from services.gateway.exchange import (
@@ -15,6 +15,7 @@ from services.gateway.exchange import (
     Finish,
     Generated,
     Grounded,
+    ModelOffer,
     TextDelta,
     ToolCallReady,
     Unavailable,
@@ -31,9 +32,23 @@ BYTES_ALWAYS_ALLOWED = 4_096
 class Meter:
     """What one model call has used so far."""
 
-    __slots__ = ("_assumed", "_bytes_max", "_counted", "_events", "_output_bytes", "model_version", "waited_s")
+    __slots__ = (
+        "_assumed",
+        "_bytes_max",
+        "_counted",
+        "_events",
+        "_output_bytes",
+        "fallback_reason",
+        "model",
+        "model_version",
+        "on_fallback",
+        "waited_s",
+    )
 
     def __init__(self) -> None:
+        self.model: ModelOffer | None = None  # that is asked in place of the admitted one; None: that one itself
+        self.fallback_reason = ""
+        self.on_fallback: Callable[[str], None] | None = None  # is told the id of the model that answers
         self.model_version = ""
         self.waited_s = 0.0  # for the backend: the rest of a request's time is the gateway's own
         self._assumed: Usage | None = None
@@ -53,6 +68,12 @@ class Meter:
         """The backend failed: what it sent before that, and only that, is charged."""
         if not self._events:
             self._assumed = None
+
+    def fell_back(self, failure: Denied) -> None:
+        """`model` has begun to answer, since the one that was asked for failed."""
+        self.fallback_reason = failure.reason
+        if self.on_fallback is not None and self.model is not None:
+            self.on_fallback(self.model.id)
 
     def count(self, event: Event) -> None:
         self._events += 1
