@@ -12,7 +12,7 @@ import threading
 from binascii import crc32
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -44,6 +44,7 @@ class Script:
 
     deltas: Sequence[str] = ("There are ", "thirty days.")
     calls: Sequence[Call] = ()
+    by_choice: Sequence[Sequence[str]] = ()  # the deltas of each choice, where several are asked for
     reason: str = "stop"
     breaks_off: threading.Event | None = None  # after the deltas, once this is set: an error event, and no end
     raw: Sequence[bytes] | None = None  # instead of all that: these very bytes, streamed
@@ -60,6 +61,12 @@ class Script:
         self.bodies.append(body)
         return self.statuses.pop(0) if self.statuses else 200
 
+    def of(self, request_id: str) -> Script:
+        """The part of the choice that the gateway's id of the call names."""
+        if not self.by_choice:
+            return self
+        return replace(self, deltas=self.by_choice[int(request_id.rpartition("-")[2])])
+
 
 # --- OpenAI ---------------------------------------------------------------------------------------------------
 
@@ -73,31 +80,33 @@ class OpenAIServer:
         status = self.script.took(body)
         if status != 200:
             return web.json_response({"error": {"message": "quotes the prompt"}}, status=status)
+        script = self.script.of(request.headers["x-request-id"])
         if not body["stream"]:
-            return web.json_response(self._whole())
+            return web.json_response(_openai_whole(script))
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        for frame in self.script.raw or sse_frames(self.script):
+        for frame in script.raw or sse_frames(script):
             await response.write(frame)
         if self.script.breaks_off is not None:
             await asyncio.to_thread(self.script.breaks_off.wait, GATE_DEADLINE_S)
             await response.write(SSE_ERROR)
         return response
 
-    def _whole(self) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": self.script.text or None}
-        if self.script.calls:
-            message["tool_calls"] = [
-                {"id": "x", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-                for call in self.script.calls
-            ]
-        choices = [{"index": 0, "message": message, "finish_reason": self.script.reason}]
-        return {"choices": choices, "usage": _openai_usage(), "model": "served-1"}
-
     async def embeddings(self, request: web.Request) -> web.Response:
         texts = (await request.json())["input"]
         self.script.embedded.append(texts)
         return web.json_response({"data": [{"index": index, "embedding": VECTOR} for index, _ in enumerate(texts)]})
+
+
+def _openai_whole(script: Script) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": script.text or None}
+    if script.calls:
+        message["tool_calls"] = [
+            {"id": "x", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in script.calls
+        ]
+    choices = [{"index": 0, "message": message, "finish_reason": script.reason}]
+    return {"choices": choices, "usage": _openai_usage(), "model": "served-1"}
 
 
 def sse_frames(script: Script) -> Iterator[bytes]:
@@ -135,32 +144,34 @@ class BedrockServer:
     script: Script
 
     async def any(self, request: web.Request) -> web.StreamResponse:
-        status = self.script.took(await request.json())
+        body = await request.json()
+        status = self.script.took(body)
         if status != 200:
             return web.json_response({"message": "quotes the prompt"}, status=status)
+        script = self.script.of(body["requestMetadata"]["request_id"])
         if not request.raw_path.endswith("converse-stream"):
-            return web.json_response(self._whole())
+            return web.json_response(_bedrock_whole(script))
         response = web.StreamResponse(headers={"content-type": "application/vnd.amazon.eventstream"})
         await response.prepare(request)
-        for frame in self.script.raw or event_frames(self.script):
+        for frame in script.raw or event_frames(script):
             await response.write(frame)
         if self.script.breaks_off is not None:
             await asyncio.to_thread(self.script.breaks_off.wait, GATE_DEADLINE_S)
             await response.write(EVENT_ERROR)
         return response
 
-    def _whole(self) -> dict[str, Any]:
-        content: list[dict[str, Any]] = [{"text": self.script.text}] if self.script.text else []
-        content += [
-            {"toolUse": {"toolUseId": "t", "name": call.name, "input": json.loads(call.arguments)}}
-            for call in self.script.calls
-        ]
-        message = {"role": "assistant", "content": content}
-        return {
-            "output": {"message": message},
-            "stopReason": _BEDROCK_REASONS[self.script.reason],
-            "usage": _bedrock_usage(),
-        }
+
+def _bedrock_whole(script: Script) -> dict[str, Any]:
+    content: list[dict[str, Any]] = [{"text": script.text}] if script.text else []
+    content += [
+        {"toolUse": {"toolUseId": "t", "name": call.name, "input": json.loads(call.arguments)}} for call in script.calls
+    ]
+    message = {"role": "assistant", "content": content}
+    return {
+        "output": {"message": message},
+        "stopReason": _BEDROCK_REASONS[script.reason],
+        "usage": _bedrock_usage(),
+    }
 
 
 def event_frames(script: Script) -> Iterator[bytes]:
