@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from services.gateway.audit.record import CLOSING_KINDS, INTENT
 from services.gateway.audit.verification import Verification
-from tests.services.gateway.simulation.services import SECRET, signed
+from tests.services.gateway.simulation.services import SECRET, request_of, signed
 from tests.services.gateway.simulation.world import World
 
 ZERO = Decimal(0)
@@ -39,7 +39,10 @@ def _money(world: World) -> None:
 
 def _bills_are_paid(world: World) -> None:
     settled = {held.request_id: held.settled_usd or ZERO for held in world.store.held.values()}
-    for request_id, billed in world.backend.billed.items():
+    bills: dict[str, Decimal] = {}
+    for call_id, billed in world.backend.billed.items():
+        bills[request_of(call_id)] = bills.get(request_of(call_id), ZERO) + billed
+    for request_id, billed in bills.items():
         world.require(settled.get(request_id, ZERO) >= billed, f"{request_id}: billed {billed}, booked less")
 
 
@@ -58,8 +61,8 @@ def _records(world: World) -> None:
     for request_id, count in intents.items():
         world.require(count == 1, f"{request_id}: {count} intents")
         world.require(ends[request_id] == 1, f"{request_id}: {ends[request_id]} outcomes")
-    for request_id in world.backend.calls:
-        world.require(intents[request_id] == 1, f"{request_id}: called, and no intent is left")
+    for call_id in world.backend.calls:
+        world.require(intents[request_of(call_id)] == 1, f"{call_id}: called, and no intent is left")
 
 
 def _chains(world: World, now: datetime) -> None:
@@ -72,7 +75,8 @@ def _chains(world: World, now: datetime) -> None:
 
 def _answers(world: World) -> None:
     for asked in world.requests:
-        whole = "".join(world.backend.plans[asked.request_id].parts).replace(SECRET, "[redacted credential]")
-        world.require(whole.startswith(asked.text), f"{asked.request_id}: was told something else")
-        if asked.ended == "stop":
-            world.require(asked.text == whole, f"{asked.request_id}: was not told everything")
+        for call_id, text in zip(asked.calls, asked.texts, strict=True):
+            whole = "".join(world.backend.plans[call_id].parts).replace(SECRET, "[redacted credential]")
+            world.require(whole.startswith(text), f"{call_id}: was told something else")
+            if asked.ended == "stop":
+                world.require(text == whole, f"{call_id}: was not told everything")

@@ -24,6 +24,7 @@ from tests.services.gateway.simulation.world import USERS, Asked, Gateway, World
 REQUESTS = 10
 GATEWAYS = 2
 USED_FOR_S = 3.0
+SEVERAL_EVERY = 4  # of so many seeds one has requests for several answers: the others stay as they were
 HEALED_AT_S = 5.0
 RECOVERY_MAX_S = 10.0
 WORDS = ("There are ", "thirty ", "days, and ", "more. ", "Ask ", SECRET[:7], SECRET[7:], " is the key. ")
@@ -51,7 +52,7 @@ def simulate(seed: int, mutant: Mutant = HONEST) -> Run:
         with simulated(loop, random), _quiet():
             world = World(loop, random, mutant.store, mutant.detectors())
             mutant.spoil(world)
-            loop.run_until_complete(_Story(world).tell())
+            loop.run_until_complete(_Story(world, several=seed % SEVERAL_EVERY == 0).tell())
             broken, trace = tuple(world.broken), tuple(world.network.trace)
             _sweep_away(world)
     finally:
@@ -96,8 +97,9 @@ def _sweep_away(world: World) -> None:
 
 
 class _Story:
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, several: bool) -> None:
         self._world = world
+        self._several = several
         self._random = world.random
 
     async def tell(self) -> None:
@@ -136,11 +138,12 @@ class _Story:
             at_s=at_s,
             hangs_up_after_s=random.uniform(0, 1.5) if random.random() < 0.3 else None,
             reads_slowly=random.random() < 0.1,
+            choices=random.choice((1, 2)) if self._several else 1,
         )
-        plan = self._plan()
-        if plan.end == "silence" and asked.hangs_up_after_s is None:
+        plans = {call_id: self._plan() for call_id in asked.calls}
+        if asked.hangs_up_after_s is None and any(plan.end == "silence" for plan in plans.values()):
             asked.hangs_up_after_s = random.uniform(0.5, 2)
-        self._world.backend.plans[asked.request_id] = plan
+        self._world.backend.plans |= plans
         if living := self._world.living():
             self._world.ask(random.choice(living), asked)
 

@@ -74,9 +74,14 @@ class Archive:
         return await self._network.call(self._server, "audit", act, deadline_s=DEADLINE_S)
 
 
+def request_of(call_id: str) -> str:
+    """The request that a call is for: its own id, or that with the number of a choice behind it."""
+    return "-".join(call_id.split("-")[:2])
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the backend does with one request: says `parts` at `pauses_s`, then ends well or not."""
+    """What the backend does with one call: says `parts` at `pauses_s`, then ends well or not."""
 
     parts: tuple[str, ...]
     pauses_s: tuple[float, ...]
@@ -90,20 +95,20 @@ class Backend:
 
     network: Network
     asked: Callable[[Grounded], None]  # checks that it may be asked at all
-    plans: dict[str, Plan] = field(default_factory=dict)
-    billed: dict[str, Decimal] = field(default_factory=dict)  # by request
+    plans: dict[str, Plan] = field(default_factory=dict)  # by call
+    billed: dict[str, Decimal] = field(default_factory=dict)  # by call
     calls: list[str] = field(default_factory=list)
-    running: dict[str, int] = field(default_factory=dict)  # by user
+    running: dict[str, list[str]] = field(default_factory=dict)  # requests by user, one entry a call
 
     async def generate(self, grounded: Grounded) -> AsyncIterator[Event]:
         admitted = grounded.governed.admitted
-        request_id = admitted.submission.request_id
+        call_id = admitted.submission.request_id
         self.asked(grounded)
-        self.calls.append(request_id)
-        plan = self.plans[request_id]
+        self.calls.append(call_id)
+        plan = self.plans[call_id]
         spoken = 0
-        user = admitted.caller.subject
-        self.running[user] = self.running.get(user, 0) + 1
+        running = self.running.setdefault(admitted.caller.subject, [])
+        running.append(request_of(call_id))
         try:
             for part, pause_s in zip(plan.parts, plan.pauses_s, strict=True):
                 await asyncio.sleep(pause_s)
@@ -117,7 +122,7 @@ class Backend:
             self._bill(grounded, plan.usage)
             yield Finish("stop", None if plan.end == "no_usage" else plan.usage, "simulated-1")
         finally:
-            self.running[user] -= 1
+            running.remove(request_of(call_id))
 
     def _bill(self, grounded: Grounded, usage: Usage) -> None:
         admitted = grounded.governed.admitted

@@ -14,6 +14,7 @@ from services.gateway.adapters.database import Database, Login
 from services.gateway.adapters.ledger import Ledger
 from services.gateway.adapters.limits import ValkeyLimits
 from services.gateway.audit.record import INTENT
+from services.gateway.choices_journey import ChoicesJourney
 from services.gateway.exchange import Denied, Finish, Grounded, RoleBudget, TextDelta
 from services.gateway.pipeline import Journey
 from services.gateway.ports import Detectors, Ports
@@ -24,7 +25,7 @@ from tests.services.gateway.simulation.loop import Process, SimulatedLoop
 from tests.services.gateway.simulation.network import Network, Server
 from tests.services.gateway.simulation.own_time import EPOCH, wall_clock
 from tests.services.gateway.simulation.postgres import Store
-from tests.services.gateway.simulation.services import SECRET, Archive, Backend, Signer
+from tests.services.gateway.simulation.services import SECRET, Archive, Backend, Signer, request_of
 from tests.services.gateway.simulation.valkey import ValkeyServer, dialled
 
 USERS = ("alice", "bob")
@@ -53,8 +54,18 @@ class Asked:
     at_s: float
     hangs_up_after_s: float | None
     reads_slowly: bool
-    text: str = ""
+    choices: int = 1
+    texts: list[str] = field(default_factory=list)  # of each choice
+    finished: int = 0
     ended: str = ""  # stop, the code of a refusal, or gone
+
+    def __post_init__(self) -> None:
+        self.texts = [""] * self.choices
+
+    @property
+    def calls(self) -> list[str]:
+        """The ids of its calls at the backend."""
+        return [self.request_id] if self.choices == 1 else [f"{self.request_id}-{n}" for n in range(self.choices)]
 
 
 @dataclass
@@ -167,13 +178,15 @@ class World:
             bearer=asked.user,
             received_at=wall_clock(self.loop),
             stream=True,
+            choices=asked.choices,
         )
         caller = await gateway.ports.identity.authenticate(asked.user)
-        answer = Journey(submission, caller, gateway.ports, lambda *_: None).answer()
+        journey = Journey if asked.choices == 1 else ChoicesJourney
+        answer = journey(submission, caller, gateway.ports, lambda *_: None).answer()
         asked.ended = "gone"
         try:
             async for released in answer:
-                await self._read(asked, released.event)
+                await self._read(asked, released.event, getattr(released, "index", 0))
         except Denied as denied:
             asked.ended = denied.code
             self.network.note(f"{asked.request_id}: {denied}")
@@ -182,13 +195,16 @@ class World:
                 await answer.aclose()
             self.network.note(f"{asked.request_id} of {asked.user} at {gateway.process.name}: {asked.ended}")
 
-    async def _read(self, asked: Asked, event: object) -> None:
+    async def _read(self, asked: Asked, event: object, index: int) -> None:
         if isinstance(event, TextDelta):
-            asked.text += event.text
-            self.require(SECRET not in asked.text, f"{asked.request_id}: a credential left the gateway")
+            asked.texts[index] += event.text
+            self.require(SECRET not in asked.texts[index], f"{asked.request_id}: a credential left the gateway")
             if asked.reads_slowly:
                 await asyncio.sleep(0.2)
         elif isinstance(event, Finish):
+            asked.finished += 1
+            if asked.finished < asked.choices:
+                return
             durable = self.store.is_durable(asked.request_id, "outcome")
             self.require(durable, f"{asked.request_id}: the last byte left before its outcome was durable")
             asked.ended = "stop"
@@ -202,11 +218,12 @@ class World:
             self.broken.append(promise)
 
     def _asked_of_the_model(self, grounded: Grounded) -> None:
-        request_id = grounded.governed.admitted.submission.request_id
-        self.require(self.store.is_durable(request_id, INTENT), f"{request_id}: called without a durable intent")
-        self.require(request_id not in self.backend.calls, f"{request_id}: called twice")
-        running = self.backend.running.get(grounded.governed.admitted.caller.subject, 0)
-        self.require(self.valkey_forgot or running < CONCURRENT_MAX, f"{request_id}: one too many at once")
+        call_id = grounded.governed.admitted.submission.request_id
+        request_id = request_of(call_id)
+        self.require(self.store.is_durable(request_id, INTENT), f"{call_id}: called without a durable intent")
+        self.require(call_id not in self.backend.calls, f"{call_id}: called twice")
+        running = {*self.backend.running.get(grounded.governed.admitted.caller.subject, ())} - {request_id}
+        self.require(self.valkey_forgot or len(running) < CONCURRENT_MAX, f"{call_id}: one too many at once")
 
     def _money_is_within_budget(self) -> None:
         for (scope, _), budget in self.store.budgets.items():
