@@ -21,9 +21,9 @@ from services.gateway.settings import Settings
 
 FETCH_ROWS = 5_000
 
-# Times are texts of one length in UTC: in order as texts, and indexed as such (migration 0008), also of a record that
+# Times are texts of one length in UTC: in order as texts, and indexed as such (migration 0009), also of a record that
 # somebody made unreadable.
-TS = """substring(record FROM '"ts":"([^"]*)","version":[0-9]+}$')"""
+TS = """left(split_part(split_part(record, '"ts":"', -1), '"', 1), 27)"""
 RECORDS = f"""
 SELECT record FROM audit.record
 WHERE {TS} >= $1 AND {TS} < $2
