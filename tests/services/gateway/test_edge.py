@@ -14,7 +14,7 @@ import pytest
 
 from services.gateway import edge
 from services.gateway.edge import application
-from services.gateway.exchange import Finish, TextDelta, Usage
+from services.gateway.exchange import Finish, TextDelta, Unavailable, Usage
 from services.gateway.metrics import Metrics
 from tests.services.gateway.fakes import World, says
 from tests.services.gateway.serving import serving
@@ -141,6 +141,40 @@ async def test_a_caller_who_hangs_up_on_a_whole_answer_ends_the_call(site: Site)
     assert site.world.nothing_is_left_open()
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_caller_who_hangs_up_ends_the_calls_of_all_choices(site: Site, stream: bool) -> None:
+    site.world.model.script = lambda _: [TextDelta("word " * 100), 30.0, Finish("stop", None)]
+    asking = asyncio.create_task(site.answered(stream=stream, n=3))
+    while len(site.world.model.prompts) < 3:  # noqa: ASYNC110 - the model tells nobody that it was asked
+        await asyncio.sleep(0.01)
+    asking.cancel()
+    await asyncio.wait_for(site.world.audit.holds(2), 5)
+    assert site.world.audit.records[-1].body["finish"] == "disconnected"
+    assert site.world.model.cancelled == 3
+    assert site.world.nothing_is_left_open()
+
+
+async def test_a_stream_of_several_choices_that_fails_has_an_error_and_no_end(site: Site) -> None:
+    def script(prompt: Any) -> Any:
+        second = prompt.governed.admitted.submission.request_id.endswith("-1")
+        return [TextDelta("word " * 100), Unavailable("model", "gone") if second else Finish("stop", Usage(1, 1))]
+
+    site.world.model.script = script
+    status, text = await site.answered(stream=True, n=2)
+    assert status == 200
+    assert "[DONE]" not in text
+    assert json.loads(text.strip().rpartition("data: ")[2])["error"]["code"] == "service_unavailable"
+    assert site.world.audit.records[-1].body["finish"] == "failed"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_gateways_own_share_has_no_call_of_any_choice_in_it(site: Site, stream: bool) -> None:
+    site.world.model.script = lambda _: [0.2, TextDelta("x"), Finish("stop", None)]
+    async with site.ask(n=4, stream=stream) as response:
+        own_ms = float(response.headers["server-timing"].removeprefix("gateway;dur="))
+    assert 0 < own_ms < 150
+
+
 async def test_two_callers_at_once_get_each_their_own_values(site: Site) -> None:
     def script(grounded: Any) -> Any:
         (placeholder,) = grounded.governed.placeholders
@@ -158,9 +192,9 @@ async def test_nothing_grows_with_the_number_of_requests(site: Site) -> None:
     site.world.model.script = says("word " * 100)
     await site.answered(stream=True)
     before = len(asyncio.all_tasks())
-    await asyncio.gather(*(site.answered(stream=bool(number % 2)) for number in range(60)))
-    for _ in range(10):
-        async with site.ask(stream=True) as response:
+    await asyncio.gather(*(site.answered(stream=bool(number % 2), n=1 + number % 3) for number in range(60)))
+    for number in range(10):
+        async with site.ask(stream=True, n=1 + number % 3) as response:
             await response.content.readany()  # and hang up
     await asyncio.wait_for(site.world.audit.holds(142), 5)
     await asyncio.sleep(0.1)

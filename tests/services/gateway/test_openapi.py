@@ -52,6 +52,7 @@ async def test_every_path_of_the_document_is_there(http: aiohttp.ClientSession, 
 
 ANSWERS: dict[str, tuple[str, str, dict[str, Any] | None, type]] = {
     "a chat answer": ("post", "/v1/chat/completions", CHAT, openapi.ChatCompletion),
+    "several chat answers": ("post", "/v1/chat/completions", {**CHAT, "n": 3}, openapi.ChatCompletion),
     "a response": ("post", "/v1/responses", {"model": "local", "input": "Leave?"}, openapi.Response),
     "vectors": ("post", "/v1/embeddings", {"model": "minilm", "input": "x"}, openapi.EmbeddingList),
     "vectors as base64": (

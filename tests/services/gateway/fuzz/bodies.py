@@ -39,7 +39,7 @@ CHAT: tuple[dict[str, Any], ...] = (
         "model": "local",
         "messages": [{"role": "user", "content": "x"}],
         "seed": 7,
-        "n": 1,
+        "n": 2,
         "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
     },
 )
