@@ -400,6 +400,7 @@ class Finish:
     reason: str
     usage: Usage | None  # None when the backend did not say
     model_version: str = ""  # what the backend calls the model that answered
+    guardrail: tuple[str, ...] = ()  # what the backend's own guardrail decided
 
 
 Event = TextDelta | ToolCallReady | Finish

@@ -211,6 +211,7 @@ class Journey:
             model=model,
             fallback_reason=self._meter.fallback_reason,
             model_version=self._meter.model_version,
+            guardrail=self._meter.guardrail,
             output_masked=self._verdict.masked,
             blocked_by=self._verdict.blocked_by,
             tool_calls_refused=self._verdict.calls_refused,

@@ -1,7 +1,8 @@
 """Models of Amazon Bedrock through Converse and ConverseStream. Implements Model.
 
 Every call names the catalogue's guardrail by a numbered version, carries request metadata for model
-invocation logging, and bounds the output. When the guardrail intervenes, the finish says content_filter.
+invocation logging, and bounds the output. When the guardrail intervenes, the finish says content_filter; what it
+decided is read from its trace.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import msgspec
 from botocore.eventstream import EventStreamBuffer, EventStreamMessage, ParserError
 
 from services.gateway.adapters.aws_clients import SignedRequests
+from services.gateway.adapters.guardrail_trace import verdicts
 from services.gateway.adapters.upstream import Upstream, broken_off, chunks_of, counted, upstream_failed, whole_body
 from services.gateway.exchange import (
     Denied,
@@ -179,7 +181,7 @@ def _guardrail(model: ModelOffer, *, stream: bool) -> dict[str, str]:
     identifier, version = model.guardrail_id, model.guardrail_version
     if not identifier or not _NUMBERED.fullmatch(version):
         raise Unavailable("model_call", f"model '{model.id}' has no guardrail in a numbered version")
-    guardrail = {"guardrailIdentifier": identifier, "guardrailVersion": version, "trace": "disabled"}
+    guardrail = {"guardrailIdentifier": identifier, "guardrailVersion": version, "trace": "enabled"}
     if stream:
         # Sync: Bedrock holds each piece back until it is judged; async would show text before its verdict.
         guardrail["streamProcessingMode"] = "sync"
@@ -235,6 +237,7 @@ class _Answer(msgspec.Struct, rename="camel"):
     output: _Output | None = None
     stop_reason: str = ""
     usage: _Counted | None = None
+    trace: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _StreamEvent(msgspec.Struct, rename="camel"):
@@ -245,6 +248,7 @@ class _StreamEvent(msgspec.Struct, rename="camel"):
     delta: _Block | None = None
     stop_reason: str = ""
     usage: _Counted | None = None
+    trace: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _decode_answer = msgspec.json.Decoder(_Answer).decode
@@ -264,7 +268,7 @@ def _whole(data: bytes, version: str) -> list[Event]:
             events.append(TextDelta(block.text))
         if block.toolUse is not None:
             events.append(_ready(block.toolUse.name, msgspec.json.encode(block.toolUse.input).decode()))
-    return [*events, Finish(_reason(answer.stop_reason), _usage(answer.usage), version)]
+    return [*events, Finish(_reason(answer.stop_reason), _usage(answer.usage), version, verdicts(answer.trace))]
 
 
 class _StreamReader:
@@ -277,6 +281,7 @@ class _StreamReader:
         self._call_chars = 0
         self._reason = ""
         self._usage: Usage | None = None
+        self._verdicts: tuple[str, ...] = ()
 
     def feed(self, chunk: bytes) -> list[str]:
         """The text in `chunk`; everything else is kept for the finish."""
@@ -293,7 +298,7 @@ class _StreamReader:
         if not self._reason:
             raise upstream_failed("the stream ended without a stop reason")
         calls = [_ready(name, "".join(pieces) or "{}") for _, (name, *pieces) in sorted(self._calls.items())]
-        return [*calls, Finish(_reason(self._reason), self._usage, self._version)]
+        return [*calls, Finish(_reason(self._reason), self._usage, self._version, self._verdicts)]
 
     def _event(self, message: EventStreamMessage, texts: list[str]) -> None:
         headers: dict[str, object] = message.headers  # type: ignore[assignment]  # the stubs call it an int
@@ -306,6 +311,7 @@ class _StreamReader:
         self._reason = event.stop_reason or self._reason
         if event.usage is not None:
             self._usage = _usage(event.usage)
+        self._verdicts = verdicts(event.trace) or self._verdicts
         if event.start is not None and event.start.toolUse is not None:
             self._calls[event.content_block_index] = [event.start.toolUse.name]
         if event.delta is not None:

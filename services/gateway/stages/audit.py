@@ -47,6 +47,7 @@ class Outcome:
     model: ModelOffer | None = None  # that was called: another than was asked for, where that one failed
     fallback_reason: str = ""  # how it failed
     model_version: str = ""
+    guardrail: tuple[str, ...] = ()  # what the backend's own guardrail decided
     output_masked: Mapping[str, int] | None = None
     blocked_by: str = ""
     tool_calls_refused: int = 0
@@ -106,6 +107,8 @@ async def record_outcome(governed: Governed, grounded: Grounded | None, outcome:
     body["sent_bytes"] = outcome.sent_bytes
     body["duration_ms"] = round(outcome.duration_ms, 3)
     body["reason"] = outcome.reason
+    if outcome.guardrail:
+        body["guardrail"] = outcome.guardrail
     if outcome.finishes:
         body["finishes"] = outcome.finishes
     await audit.append(AuditRecord("outcome", governed.admitted.submission.request_id, body))

@@ -143,6 +143,7 @@ class Choices:
             await asyncio.wait(calls)
         finally:
             self._meters.model_version = _together(meter.model_version for meter in self._meters.each)
+            self._meters.guardrail = tuple(sorted({said for meter in self._meters.each for said in meter.guardrail}))
             self._verdict.blocked_by = _together(verdict.blocked_by for verdict in self._verdicts)
             self._verdict.calls_refused = sum(verdict.calls_refused for verdict in self._verdicts)
             for verdict in self._verdicts:

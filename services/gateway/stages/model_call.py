@@ -39,6 +39,7 @@ class Meter:
         "_events",
         "_output_bytes",
         "fallback_reason",
+        "guardrail",
         "model",
         "model_version",
         "on_fallback",
@@ -50,6 +51,7 @@ class Meter:
         self.fallback_reason = ""
         self.on_fallback: Callable[[str], None] | None = None  # is told the id of the model that answers
         self.model_version = ""
+        self.guardrail: tuple[str, ...] = ()
         self.waited_s = 0.0  # for the backend: the rest of a request's time is the gateway's own
         self._assumed: Usage | None = None
         self._counted: Usage | None = None
@@ -84,6 +86,7 @@ class Meter:
         elif isinstance(event, Finish):
             self._counted = event.usage
             self.model_version = event.model_version
+            self.guardrail = event.guardrail
         if self._output_bytes > self._bytes_max:  # judging it would cost everybody else time
             raise _too_long()
 

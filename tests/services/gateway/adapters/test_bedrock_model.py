@@ -197,6 +197,77 @@ async def test_a_18_an_intervening_guardrail_is_a_content_filter(bedrock: Bedroc
     assert finish == Finish("content_filter", Usage(9, 3, 2), PROFILE)
 
 
+TRACE = {
+    "guardrail": {
+        "modelOutput": ["quotes the answer"],
+        "inputAssessment": {
+            "gr-1": {
+                "contentPolicy": {"filters": [{"type": "HATE", "confidence": "HIGH", "action": "BLOCKED"}]},
+                "topicPolicy": {"topics": [{"name": "legal advice", "type": "DENY", "action": "BLOCKED"}]},
+                "wordPolicy": {
+                    "customWords": [{"match": "quotes the prompt", "action": "BLOCKED"}],
+                    "managedWordLists": [{"match": "quotes", "type": "PROFANITY", "action": "NONE"}],
+                },
+                "invocationMetrics": {"guardrailProcessingLatency": 5},
+            }
+        },
+        "outputAssessments": {
+            "gr-1": [
+                {
+                    "sensitiveInformationPolicy": {
+                        "piiEntities": [{"match": "quotes", "type": "EMAIL", "action": "ANONYMIZED"}] * 3,
+                        "regexes": [{"name": "badge\nid", "match": "quotes", "regex": "quotes", "action": "BLOCKED"}],
+                    },
+                    "contextualGroundingPolicy": {
+                        "filters": [{"type": "RELEVANCE", "threshold": 0.5, "score": 0.1, "action": "BLOCKED"}]
+                    },
+                }
+            ]
+        },
+    }
+}
+VERDICTS = (
+    "input:content:HATE=BLOCKED",
+    "input:topic:legal advice=BLOCKED",
+    "input:word:custom=BLOCKED",
+    "output:grounding:RELEVANCE=BLOCKED",
+    "output:pii:EMAIL=ANONYMIZED",
+    "output:regex:badge_id=BLOCKED",
+)
+QUIET: dict[str, Any] = {"guardrail": {"inputAssessment": {"gr-1": {"invocationMetrics": {}}}}}
+
+
+async def _traced(bedrock: Bedrock, upstream: Upstream, trace: Any, *, stream: bool) -> Finish:
+    metadata = {"usage": {"inputTokens": 7, "outputTokens": 3}, "trace": trace}
+    bedrock.pieces = (*STREAM[:-2], frame("messageStop", {"stopReason": "guardrail_intervened"}))
+    bedrock.pieces = (*bedrock.pieces, frame("metadata", metadata))
+    output = {"message": {"content": [{"text": "Thirty."}]}}
+    bedrock.answer = {"output": output, "stopReason": "guardrail_intervened", **metadata}
+    *_, finish = await asked(upstream, prompt(stream=stream))
+    assert isinstance(finish, Finish)
+    return finish
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("trace", "expected"), [(TRACE, VERDICTS), (QUIET, ()), ({}, ())])
+async def test_what_the_guardrail_decided_is_read_from_its_trace_and_no_text(
+    trace: dict[str, Any], expected: tuple[str, ...], stream: bool, bedrock: Bedrock, upstream: Upstream
+) -> None:
+    finish = await _traced(bedrock, upstream, trace, stream=stream)
+    assert finish.guardrail == expected
+    assert "quotes" not in repr(finish)
+    assert bedrock.asked[0][1]["guardrailConfig"]["trace"] == "enabled"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("trace", ["oops", {"guardrail": {"inputAssessment": []}}, {"guardrail": 1}])
+async def test_a_trace_of_another_shape_fails_no_answer_and_is_not_silent(
+    trace: Any, stream: bool, bedrock: Bedrock, upstream: Upstream
+) -> None:
+    finish = await _traced(bedrock, upstream, trace, stream=stream)
+    assert (finish.reason, finish.guardrail) == ("content_filter", ("unreadable",))
+
+
 async def test_the_same_stop_without_a_guardrail_is_a_stop(bedrock: Bedrock, upstream: Upstream) -> None:
     *_, finish = await asked(upstream, prompt())
     assert isinstance(finish, Finish)

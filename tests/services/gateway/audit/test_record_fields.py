@@ -22,6 +22,7 @@ from services.gateway.exchange import (
     Tool,
     ToolCall,
     ToolCallReady,
+    Unavailable,
     Usage,
 )
 from services.gateway.pipeline import Journey
@@ -190,3 +191,27 @@ async def test_every_field_of_a_record_is_in_the_document_and_one_that_is_not_is
     fields = {name for record in (await Asked().records()).values() for name in record.body}
     assert fields <= known
     assert {*fields, "unnamed"} - known == {"unnamed"}
+
+
+async def test_what_a_guardrail_decided_is_on_the_record_and_nothing_where_it_did_not() -> None:
+    asked = Asked()
+    said = ("input:content:HATE=BLOCKED", "output:pii:EMAIL=ANONYMIZED")
+    asked.world.model.script = lambda _: [Finish("content_filter", Usage(1, 1), "fake-1", said)]
+    assert (await asked.body("outcome"))["guardrail"] == said
+    assert "guardrail" not in await Asked().body("outcome")
+    assert "`guardrail`" in DOCUMENT.read_text(encoding="utf-8")
+
+
+async def test_an_answer_of_a_fallback_names_both_models() -> None:
+    asked = Asked()
+    models = {"local": fakes.offer(fallbacks=("spare",)), "spare": fakes.offer("spare", backend="spare")}
+    spare = fakes.FakeModel()
+    asked.world.model.script = lambda _: [Unavailable("model_call", "the backend is away")]
+    asked.world.registrations = fakes.FakeRegistrations(fakes.registration(fakes.role(models=("local", "spare"))))
+    asked.change_ports = lambda ports: replace(ports, models=models, backends={**ports.backends, "spare": spare})
+    body = await asked.body("outcome")
+    assert (body["model"], body["fallback_from"]) == ("spare", "local")
+    assert body["fallback_reason"] == "the backend is away"
+    known = set(re.findall(r"`(\w+)`", DOCUMENT.read_text(encoding="utf-8")))
+    assert {"fallback_from", "fallback_reason"} <= known & body.keys()
+    assert not {"fallback_from", "fallback_reason"} & (await Asked().body("outcome")).keys()
