@@ -15,9 +15,14 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import SSLError
 
+from services.gateway.adapters.aws_clients import SignedRequests
+from services.gateway.adapters.bedrock_model import BedrockModel
+from services.gateway.adapters.sagemaker_model import SageMakerModel
 from services.gateway.adapters.tls import _certificate, aws_session
 from services.gateway.adapters.upstream import Upstream
 from services.gateway.exchange import Denied
+from tests.services.gateway.fakes import offer
+from tests.services.gateway.prompts import admitted_prompt, grounded_prompt
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -107,7 +112,36 @@ async def _aws(url: str) -> bool:
     return await asyncio.to_thread(ask)
 
 
-@pytest.mark.parametrize("client", [_upstream, _aws])
+async def _bedrock(url: str) -> bool:
+    return await _reached(url, "BEDROCK_RUNTIME", BedrockModel, "bedrock-runtime", "bedrock")
+
+
+async def _sagemaker(url: str) -> bool:
+    return await _reached(url, "SAGEMAKER_RUNTIME", SageMakerModel, "sagemaker-runtime", "sagemaker")
+
+
+Backend = type[BedrockModel] | type[SageMakerModel]
+
+
+async def _reached(url: str, variable: str, backend: Backend, service: str, signing_name: str) -> bool:
+    """Whether a backend got as far as an answer; what this server says is no model's."""
+    model = offer(backend=signing_name, upstream_model="x", guardrail_id="gr-1", guardrail_version="3")
+    upstream = Upstream()
+    await upstream.start()
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(f"AWS_ENDPOINT_URL_{variable}", url)
+            patch.setenv("AWS_ACCESS_KEY_ID", "test")
+            patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+            signed = SignedRequests(aws_session("eu-west-1"), service, signing_name)
+            with pytest.raises(Denied) as denied:
+                await anext(backend(upstream, signed).generate(grounded_prompt(admitted_prompt(model=model))))
+    finally:
+        await upstream.close()
+    return not denied.value.reason.startswith("ClientConnector")
+
+
+@pytest.mark.parametrize("client", [_upstream, _aws, _bedrock, _sagemaker])
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_22_only_tls_1_3_is_spoken(
     client: Callable[[str], Awaitable[bool]], version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -135,7 +169,7 @@ async def test_an_authority_of_the_system_does_not_vouch_for_our_own_model_serve
         assert not await _own_model_server(url)
 
 
-@pytest.mark.parametrize("client", [_upstream, _aws])
+@pytest.mark.parametrize("client", [_upstream, _aws, _bedrock, _sagemaker])
 async def test_a_certificate_nobody_vouches_for_is_refused(
     client: Callable[[str], Awaitable[bool]], tmp_path: Path
 ) -> None:
