@@ -164,6 +164,17 @@ FAULTS: tuple[Promise, ...] = (
         "adapters/test_tls.py::test_a_certificate_nobody_vouches_for_is_refused",
     ),
     _of(
+        "one of several calls for a prompt",
+        "it fails or is blocked: the others end, all that was used is paid, one end on the record",
+        "stages/test_choices.py::test_a_call_that_fails_ends_the_others_and_all_that_was_used_is_paid",
+        "stages/test_choices.py::test_a_choice_that_is_blocked_ends_all_of_them",
+        "stages/test_choices.py::test_of_a_whole_answer_with_a_blocked_choice_no_text_leaves_at_all",
+        "stages/test_choices.py::test_without_an_outcome_record_the_last_end_of_all_stays",
+        "stages/test_choices.py::test_the_worst_case_is_that_of_all_answers",
+        "test_edge.py::test_a_caller_who_hangs_up_ends_the_calls_of_all_choices",
+        SIMULATION,
+    ),
+    _of(
         "client disconnects",
         "the call ends, money and place come back, one outcome",
         "test_pipeline.py::test_hanging_up_at_any_moment_is_written_down_once",
@@ -237,6 +248,8 @@ PAIN_POINTS: tuple[Promise, ...] = (
         "stages/test_output_validation.py::test_no_split_lets_a_secret_out",
         "stages/test_output_validation.py::test_one_character_at_a_time_lets_no_secret_out",
         "stages/test_streams_never_leak.py::test_at_any_place_and_in_any_pieces_no_value_leaves",
+        "stages/test_choices.py::test_at_any_split_and_any_interleaving_no_value_leaves_in_any_choice",
+        "stages/test_choices.py::test_what_another_choice_says_changes_nothing_of_a_choice",
     ),
     _of(
         "4 fail-open on error",
@@ -270,6 +283,7 @@ PAIN_POINTS: tuple[Promise, ...] = (
         "what was generated is paid",
         "test_pipeline.py::test_hanging_up_ends_the_call_and_pays_for_what_came",
         "test_pipeline.py::test_hanging_up_on_a_whole_answer_pays_the_worst_case",
+        "stages/test_choices.py::test_hanging_up_ends_all_calls_and_pays_for_what_came_of_each",
         SIMULATION,
     ),
     _of(
@@ -426,6 +440,16 @@ CLIENT_CONTRACT: tuple[Promise, ...] = (
         "clients/test_responses.py::test_a_streamed_response_is_the_whole_one_in_numbered_events",
         "clients/test_responses.py::test_what_would_need_a_memory_is_refused_by_name",
         "clients/test_responses.py::test_a_tool_that_somebody_else_runs_is_refused",
+    ),
+    _of(
+        "n",
+        "up to 4 choices, each its own chunks and end, one usage; no other endpoint knows it",
+        "clients/test_choices.py::test_a_whole_answer_has_its_choices_in_order_and_the_usage_of_all",
+        "clients/test_choices.py::test_the_chunks_of_a_stream_say_whose_they_are",
+        "clients/test_choices.py::test_usage_comes_once_and_last",
+        "clients/test_choices.py::test_langchain_makes_a_generation_of_each_choice",
+        "clients/test_choices.py::test_how_many_is_told_where_it_is_too_many_or_no_number",
+        "clients/test_choices.py::test_no_other_endpoint_knows_it",
     ),
     _of(
         "guard knobs in the body",

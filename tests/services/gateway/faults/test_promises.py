@@ -78,6 +78,7 @@ def test_every_topic_of_the_client_contract_has_a_row() -> None:
         "embeddings",
         "/v1/models",
         "Responses API",
+        "n",
         "guard knobs in the body",
         "other fields",
         "LiteLLM client",
