@@ -29,6 +29,7 @@ class ModelOffer(TypedDict):
     guardrail_id: str
     guardrail_version: str
     takes_images: bool | None
+    fallbacks: list[str] | None
 
 
 @dataclass(frozen=True, slots=True)

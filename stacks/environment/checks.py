@@ -18,7 +18,7 @@ from stacks.separation import foreign_environments, texts
 
 if TYPE_CHECKING:
     from stacks.environment.environment import Environment
-    from stacks.environment.models import BedrockModel
+    from stacks.environment.models import BedrockModel, Model
     from stacks.environment.self_hosting import GpuNodeGroup, SelfHosting
 
 # GPU families that a development account may rent by the hour.
@@ -253,6 +253,33 @@ def _somebody_is_told(environment: Environment) -> None:
         raise ValueError("alarm_recipients must name somebody who is told when evidence is in danger (got none)")
 
 
+def _fallbacks_stand_in(environment: Environment) -> None:
+    """As the gateway demands when it starts, said before anything is deployed."""
+    models = {model.id: model for model in environment.models}
+    for model in environment.models:
+        for name in model.fallbacks:
+            if name not in models:
+                raise ValueError(f"models.{model.id}.fallbacks must be out of {', '.join(models)} (got {name!r})")
+            if not _stands_in(models[name], model):
+                raise ValueError(
+                    f"models.{model.id}.fallbacks must be other chat models of boundary {model.boundary.value} or "
+                    f"stricter, with {model.context_tokens_max} tokens of context or more, that take images if it does "
+                    f"and do not fall back to it (got {name!r})"
+                )
+
+
+def _stands_in(other: Model, model: Model) -> bool:
+    """Whether `other` may answer in place of `model`."""
+    strictness = list(Boundary)
+    return (
+        (model.kind, other.kind) == ("chat", "chat")
+        and model.id not in (other.id, *other.fallbacks)
+        and strictness.index(other.boundary) >= strictness.index(model.boundary)
+        and other.context_tokens_max >= model.context_tokens_max
+        and other.takes_images >= model.takes_images
+    )
+
+
 def _own_account_only(environment: Environment) -> None:
     """No value but `accounts` may name another environment, nor any account but our own."""
     own = environment.name.value
@@ -275,6 +302,7 @@ CHECKS: tuple[Callable[[Environment], None], ...] = (
     _protected_where_it_counts,
     _plain_text_on_loopback_only,
     _one_catalogue,
+    _fallbacks_stand_in,
     _within_its_boundaries,
     _resident_as_demanded,
     _encrypted_where_it_counts,

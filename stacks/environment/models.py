@@ -34,6 +34,8 @@ class _Offer(Section):
     usd_per_million_output_tokens: Price
     takes_images: bool = False
     """Whether roles that are registered for images may show it some."""
+    fallbacks: Annotated[tuple[ModelId, ...], Field(max_length=3)] = ()
+    """Models that answer in this order when its upstream fails, each as strict and as large as itself."""
 
 
 class OpenAIModel(_Offer):

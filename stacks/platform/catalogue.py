@@ -69,4 +69,5 @@ def _written(
         "guardrail_id": guardrail_id,
         "guardrail_version": guardrail_version,
         "takes_images": model.takes_images or None,
+        "fallbacks": list(model.fallbacks) or None,
     }

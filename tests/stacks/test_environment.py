@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from stacks.configuration import ConfigurationError
 from stacks.environment import Environment
+from stacks.platform.catalogue import _written
 from tests.stacks.configurations import ENVIRONMENTS, Values, changed, environment_values
 
 
@@ -152,6 +153,11 @@ REFUSED: dict[str, tuple[str, Any, str]] = {
         "id of a capacity reservation",
     ),
     "a self-hosted model elsewhere": ("models.2", _SELF_HOSTED, "self_hosting.host_name models.llm-prod.internal"),
+    "a fallback that nobody offers": ("models.0.fallbacks", ["gone"], "must be out of nova-lite, titan-embed"),
+    "a fallback to itself": ("models.0.fallbacks", ["nova-lite"], "must be other chat models"),
+    "a fallback that embeds": ("models.0.fallbacks", ["titan-embed"], "must be other chat models"),
+    "a looser fallback": ("models.2.fallbacks", ["nova-lite"], "of boundary self_hosted or stricter"),
+    "a smaller fallback": ("models.0.fallbacks", ["assistant"], "with 300000 tokens of context or more"),
     "alarms that nobody hears": ("alarm_recipients", [], "must name somebody"),
     "alarms to a name": ("alarm_recipients", ["security team"], "an e-mail address"),
     "a release for which nobody answers": ("redaction_approver_role", None, "set in prod"),
@@ -196,6 +202,13 @@ def test_d_13_dev_rents_a_small_gpu_by_the_hour() -> None:
 
     assert environment.self_hosting is not None
     assert environment.self_hosting.gpu_nodes[0].instance_type == "g6.2xlarge"
+
+
+def test_a_fallback_as_strict_and_as_large_is_accepted_and_told_to_the_gateway() -> None:
+    values = environment_values("prod")
+    values["models"][3]["fallbacks"] = ["assistant"]
+    told = [_written(model, "upstream")["fallbacks"] for model in Environment.load(values).models]
+    assert told == [None, None, None, ["assistant"]]
 
 
 def test_a_public_model_needs_public_data_and_is_the_only_way_out() -> None:
