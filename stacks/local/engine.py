@@ -15,7 +15,7 @@ from pulumi.provider.experimental.provider import Provider
 from stacks.local.engine_backend import Checked, Function, Invented, Scope
 from stacks.local.engine_graph import UNKNOWN, Deployment, EngineError, Finding, Json, Resource
 from stacks.local.engine_packs import Pack, Packs, opened
-from stacks.local.engine_program import Transport, abandoned_coroutines, failure_line, run_program
+from stacks.local.engine_program import Transport, abandoned_coroutines, collected_afterwards, failure_line, run_program
 from stacks.local.engine_project import Project, load_project
 from stacks.local.engine_provider import ProviderBackend
 from stacks.local.monitor import EngineLog, Monitor, Rejected
@@ -46,7 +46,7 @@ def run(
     project = load_project(program, stack, config or {})
     backend = ProviderBackend(provider, preview=preview) if provider else Invented(preview=preview, answers=answers)
     stops = provider is not None and not preview
-    with opened(packs, project, preview=preview, stop_at_mandatory=stops) as judge:
+    with collected_afterwards(), opened(packs, project, preview=preview, stop_at_mandatory=stops) as judge:
         monitor = Monitor(project, backend, judge, references or {}, preview=preview)
         log = EngineLog()
         if _completed(project, monitor, log, preview=preview, transport=transport):

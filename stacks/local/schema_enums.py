@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import botocore.session
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 
 from stacks.local.engine_graph import UNKNOWN, Json
 from stacks.local.engine_values import leaves
@@ -119,9 +120,12 @@ def allowed(service: str, shape: str) -> tuple[str, ...]:
     return tuple(sorted(described_shape.enum))
 
 
+_LOADER = Loader()  # one for all: a session of botocore's own lists every folder of every service anew
+
+
 @functools.cache
-def _model(service: str) -> botocore.model.ServiceModel:
-    return botocore.session.get_session().get_service_model(service)
+def _model(service: str) -> ServiceModel:
+    return ServiceModel(_LOADER.load_service_model(service, "service-2"), service)
 
 
 def described() -> Iterator[tuple[str, str, str, str]]:

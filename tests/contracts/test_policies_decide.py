@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import cfnlint  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from stacks.local.iam.document import parse_document
@@ -18,6 +16,7 @@ from stacks.local.iam.pattern import ContextValue
 from stacks.local.policy_evaluator import FULL_AWS_ACCESS, Decision, Request, evaluate
 from tests.contracts.programs import TARGETS, captured, documents, statements
 from tests.contracts.rendered_policies import Policies, policies
+from tests.criteria.iam_reference import services
 from tests.stacks.configurations import ENVIRONMENTS
 
 Ask = Callable[[Policies], Decision]
@@ -416,8 +415,6 @@ def test_production_credentials_are_useless_in_the_network_of_dev() -> None:
 
 # --- every document, in every program and environment ---------------------------------------------
 
-_POLICIES = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
-ACTIONS: Mapping[str, Any] = json.loads(_POLICIES.read_text(encoding="utf-8"))
 _NOT_POLICIES = ("containerDefinitions", "redrivePolicy")
 
 
@@ -436,7 +433,7 @@ def known_actions(pattern: str) -> list[str]:
     if pattern == "*":  # the permissions boundary, which grants nothing
         return ["*"]
     service, _, name = pattern.lower().partition(":")
-    known = ACTIONS.get(service, {"Actions": {}})["Actions"]
+    known = services().get(service, {"Actions": {}})["Actions"]
     prefix = name.rstrip("*")
     return [one for one in known if (one.startswith(prefix) if name.endswith("*") else one == name)]
 

@@ -10,8 +10,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]  # ships no types
-
 from tests.criteria.rendered_documents import Document
 
 RULES = {"E3510", "E3512", "E3513", "E3514", "E3530", "I3510", "W3037"}
@@ -32,6 +30,8 @@ HOLDERS: dict[str, tuple[str, str, dict[str, object]]] = {
 
 def findings(documents: Sequence[Document]) -> list[str]:
     """One sentence for each thing that a rule says about a document."""
+    from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]  # half a second; ships no types
+
     resources: dict[str, object] = {}
     where: dict[str, Document] = {}
     for number, document in enumerate(documents):

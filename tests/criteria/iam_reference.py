@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 import json
 import re
-from pathlib import Path
+from importlib import resources
 from typing import Any
-
-import cfnlint  # type: ignore[import-untyped]  # ships no types
 
 Services = dict[str, dict[str, dict[str, Any]]]  # Any: as the file has it
 
@@ -16,7 +14,7 @@ Services = dict[str, dict[str, dict[str, Any]]]  # Any: as the file has it
 @functools.cache
 def services() -> Services:
     """https://docs.aws.amazon.com/service-authorization/latest/reference/ as cfn-lint reduces it."""
-    path = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
+    path = resources.files("cfnlint.data") / "AdditionalSpecs" / "Policies.json"
     read: Services = json.loads(path.read_text(encoding="utf-8"))
     return read
 

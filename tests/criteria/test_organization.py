@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import cfnlint  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from components import resource_control_policies as rcp
@@ -32,6 +30,7 @@ from stacks.local.policy_evaluator import Decision, Request, evaluate
 from stacks.organization.policies import organization_policies
 from tests.contracts.governed import ANYTHING, ELSEWHERE, attached, governance, organization_layer
 from tests.contracts.programs import captured, of_type, only
+from tests.criteria.iam_reference import services
 from tests.stacks.configurations import ORGANIZATION, changed, environment_values, governance_values
 
 ENVIRONMENTS = ("dev", "staging", "prod")
@@ -348,8 +347,6 @@ def test_c_12_break_glass_of_one_environment_is_nobody_in_another() -> None:
 # --- documents ------------------------------------------------------------------------------------
 
 JUDGED = [policy for policy in organization_policies(governance()) if policy.kind is not PolicyType.BEDROCK]
-_KNOWN = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
-ACTIONS: Mapping[str, Any] = json.loads(_KNOWN.read_text(encoding="utf-8"))
 every_policy = pytest.mark.parametrize("policy", JUDGED, ids=lambda policy: policy.name)
 
 
@@ -378,7 +375,7 @@ def exists(pattern: str) -> bool:
     if pattern == "*":
         return True
     service, _, name = pattern.lower().partition(":")
-    known = ACTIONS.get(service, {"Actions": {}})["Actions"]
+    known = services().get(service, {"Actions": {}})["Actions"]
     return any(one.startswith(name.rstrip("*")) if name.endswith("*") else one == name for one in known)
 
 
