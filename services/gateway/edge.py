@@ -100,13 +100,13 @@ class Errors:
         reply = Reply(send, secrets.token_hex(12))
         scope["gateway.reply"] = reply
         arrived = Arrived(reply.request_id, time_ns(), scope["headers"])
-        self._metrics.in_flight.inc()
+        self._metrics.in_flight += 1
         try:
             await self._app(scope, receive, send)
         except Exception as error:  # noqa: BLE001 - the last line: what it was must not reach the caller
             await reply.error(self._counted(told(error, reply)))
         finally:
-            self._metrics.in_flight.dec()
+            self._metrics.in_flight -= 1
             if reply.status:
                 self._metrics.responded(scope.get("gateway.endpoint", "other"), reply.status, arrived)
             if retry := scope.get("gateway.retry"):

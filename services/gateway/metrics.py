@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from services.gateway.exchange import Admitted, Denied
+from services.gateway.prometheus_figures import Counts, Distribution, Distributions, counter, histogram
 from services.gateway.stages.audit import Outcome
-
-Figure = TypeVar("Figure", Counter, Histogram)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 VALUES_MAX = 200  # of one label
@@ -59,23 +58,24 @@ class Metrics:
         self._finishes = self._counter("gateway_finishes", "Ends of admitted requests", ("finish",))
         self._fallbacks = self._counter("gateway_fallbacks", "Answers of another model", ("model", "answered_by"))
         self._masked = self._counter("gateway_output_masked", "Findings masked in answers", ("kind",))
-        self._own = self._histogram("gateway_own_seconds", "Time the gateway adds", (), _OWN_SECONDS)
-        self._duration = self._histogram("gateway_duration_seconds", "Time of admitted requests", (), _SECONDS)
-        self._first = self._histogram("gateway_first_token_seconds", "Time to the first released text", (), _SECONDS)
-        self._stages = Labelled(self._histogram("gateway_stage_seconds", "Time of each stage", ("stage",), _SECONDS))
-        self.in_flight = Gauge("gateway_requests_in_flight", "Requests being answered", registry=self.registry)
+        self._own = self._distribution("gateway_own_seconds", "Time the gateway adds", _OWN_SECONDS)
+        self._duration = self._distribution("gateway_duration_seconds", "Time of admitted requests", _SECONDS)
+        self._first = self._distribution("gateway_first_token_seconds", "Time to the first released text", _SECONDS)
+        self._stages = self._distributions("gateway_stage_seconds", "Time of each stage", ("stage",), _SECONDS)
+        self.in_flight = 0
+        self.watch("gateway_requests_in_flight", "Requests being answered", lambda: self.in_flight)
 
     def responded(self, endpoint: str, status: int, arrived: Arrived | None = None) -> None:
-        self._responses(endpoint, str(status)).inc()
+        self._responses[endpoint, str(status)] += 1
         if self._listener is not None and arrived is not None:
             self._listener.responded(endpoint, status, arrived)
 
     def refused(self, denied: Denied) -> None:
-        self._refusals(self._codes(denied.stage), self._codes(denied.code)).inc()
+        self._refusals[self._codes(denied.stage), self._codes(denied.code)] += 1
 
     def retried(self, endpoint: str, retry: int) -> None:
         """A client said that this is its so many-th retry: a small number."""
-        self._retries(endpoint, str(retry)).inc()
+        self._retries[endpoint, str(retry)] += 1
 
     def took(self, own_ms: float) -> None:
         self._own.observe(own_ms / 1000)
@@ -83,18 +83,18 @@ class Metrics:
     def ended(self, admitted: Admitted, outcome: Outcome) -> None:
         model = (outcome.model or admitted.model).id
         if model != admitted.model.id:
-            self._fallbacks(admitted.model.id, model).inc()
-        self._finishes(outcome.finish).inc()
+            self._fallbacks[admitted.model.id, model] += 1
+        self._finishes[outcome.finish,] += 1
         self._duration.observe(outcome.duration_ms / 1000)
-        self._tokens(model, "input").inc(outcome.usage.input_tokens)
-        self._tokens(model, "output").inc(outcome.usage.output_tokens)
-        self._usd(self._workloads(admitted.registration.workload), model).inc(float(outcome.usd))
+        self._tokens[model, "input"] += outcome.usage.input_tokens
+        self._tokens[model, "output"] += outcome.usage.output_tokens
+        self._usd[self._workloads(admitted.registration.workload), model] += float(outcome.usd)
         if outcome.first_released_s is not None:
             self._first.observe(outcome.first_released_s)
         for stage, began_ns, ended_ns in outcome.stages:
-            self._stages(stage).observe((ended_ns - began_ns) / 1e9)
+            self._stages[stage,].observe((ended_ns - began_ns) / 1e9)
         for kind, count in (outcome.output_masked or {}).items():
-            self._masked(self._kinds(kind)).inc(count)
+            self._masked[self._kinds(kind),] += count
         if self._listener is not None:
             self._listener.ended(admitted, outcome)
 
@@ -109,25 +109,19 @@ class Metrics:
         """The names of all figures, as Prometheus knows them."""
         return frozenset(name for metric in self.registry.collect() for name in _series(metric.name, metric.type))
 
-    def _counter(self, name: str, what: str, labels: Sequence[str]) -> Labelled[Counter]:
-        return Labelled(Counter(f"{name}_total", what, labels, registry=self.registry))
+    def _counter(self, name: str, what: str, labels: Sequence[str]) -> Counts:
+        counts = Counts()
+        self.registry.register(counter(name, what, labels, counts))
+        return counts
 
-    def _histogram(self, name: str, what: str, labels: Sequence[str], buckets: Sequence[float]) -> Histogram:
-        return Histogram(name, what, labels, buckets=buckets, registry=self.registry)
+    def _distributions(self, name: str, what: str, labels: Sequence[str], bounds: Sequence[float]) -> Distributions:
+        distributions = Distributions(bounds)
+        self.registry.register(histogram(name, what, labels, distributions))
+        return distributions
 
-
-class Labelled(Generic[Figure]):
-    """The figure for given values of its labels, looked up in one step: each request asks for a dozen."""
-
-    def __init__(self, figure: Figure) -> None:
-        self._figure: Figure = figure
-        self._known: dict[tuple[str, ...], Figure] = {}
-
-    def __call__(self, *values: str) -> Figure:
-        known = self._known.get(values)
-        if known is None:
-            known = self._known[values] = self._figure.labels(*values)
-        return known
+    def _distribution(self, name: str, what: str, bounds: Sequence[float]) -> Distribution:
+        """Without labels: there from the start."""
+        return self._distributions(name, what, (), bounds)[()]
 
 
 class Bounded:

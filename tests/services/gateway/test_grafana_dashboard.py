@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.gateway.app import Gateway
 from services.gateway.grafana_dashboard import GRAPHS, dashboard, text
 from services.gateway.metrics import Metrics
+from services.gateway.prometheus_figures import Family
 from tests.services.gateway.conftest import Aws
 from tests.services.gateway.real_parts import settings
 
@@ -79,6 +80,7 @@ def _family(name: str) -> str:
 
 
 def _labels(registry: CollectorRegistry) -> dict[str, set[str]]:
-    """The labels of each figure, as prometheus_client was told them."""
-    collectors = set(registry._collector_to_names)
-    return {collector._name: set(collector._labelnames) for collector in collectors}  # type: ignore[attr-defined]
+    """The labels of each figure; those that are read when asked for have none."""
+    collectors = registry._collector_to_names
+    ours = {collector.name: set(collector.labels) for collector in collectors if isinstance(collector, Family)}
+    return {name: ours.get(_family(name), set()) for names in collectors.values() for name in names} | ours
