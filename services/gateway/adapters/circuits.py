@@ -34,17 +34,26 @@ class Circuit:
     def __init__(self, clock: Clock) -> None:
         self._failing = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S, clock=clock)
         self._throttled = Breaker(failures_max=THROTTLED_MAX, pause_s=THROTTLED_PAUSE_S, clock=clock)
+        self._trying = ""  # the request whose calls are the try
 
     @property
     def left_alone(self) -> bool:
         """True while it has been failing, or throttling, and is tried once a moment only. Asking changes nothing."""
         return self._failing.tripped or self._throttled.tripped
 
-    def enter(self) -> None:
-        """Returns where the upstream may be asked, 503 where it is left alone."""
+    def enter(self, together: str = "") -> None:
+        """Returns where the upstream may be asked, 503 where it is left alone.
+
+        `together` names a request that makes several calls at once: they are one try, or all would fail with the
+        others of theirs and none ever close the circuit.
+        """
+        if together and together == self._trying:
+            return
         for breaker in (self._failing, self._throttled):
-            if breaker.tripped and breaker.is_open:
-                raise _left_alone(breaker.tries_again_in_s)
+            if breaker.tripped:
+                if breaker.is_open:
+                    raise _left_alone(breaker.tries_again_in_s)
+                self._trying = together
 
     def succeeded(self) -> None:
         self._failing.succeeded()
@@ -91,8 +100,9 @@ class GuardedModel:
         self._circuits = circuits
 
     def generate(self, grounded: Grounded) -> AsyncIterator[Event]:
-        circuit = self._circuits.of(grounded.governed.admitted.model)
-        return _Watched(lambda: self._model.generate(grounded), circuit)
+        admitted = grounded.governed.admitted
+        together = admitted.reservation.id if admitted.submission.choices > 1 else ""
+        return _Watched(lambda: self._model.generate(grounded), self._circuits.of(admitted.model), together)
 
 
 class GuardedEmbeddings:
@@ -121,9 +131,10 @@ class GuardedEmbeddings:
 class _Watched(AsyncGenerator[Event, None]):
     """A backend's events: looked at until the first has come, passed on without a step between from then on."""
 
-    def __init__(self, ask: Callable[[], AsyncIterator[Event]], circuit: Circuit) -> None:
+    def __init__(self, ask: Callable[[], AsyncIterator[Event]], circuit: Circuit, together: str) -> None:
         self._ask = ask
         self._circuit = circuit
+        self._together = together
         self._events: AsyncIterator[Event] | None = None
         self._next: Callable[[], Awaitable[Event]] = self._first
 
@@ -131,7 +142,7 @@ class _Watched(AsyncGenerator[Event, None]):
         return self._next()
 
     async def _first(self) -> Event:
-        self._circuit.enter()
+        self._circuit.enter(self._together)
         events = self._events = self._ask()
         try:
             event = await anext(events)
