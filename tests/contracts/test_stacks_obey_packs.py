@@ -12,12 +12,24 @@ import pytest
 from policy_packs.resource import Resource
 from policy_packs.rule import Rule
 from policy_packs.view import View
-from stacks.local.policy_runs import REPOSITORY, RULES, Judge, Mode, Run, Target, judged_resource, own_targets
-from tests.contracts.programs import captured
+from stacks.local import engine
+from stacks.local.policy_runs import (
+    REPOSITORY,
+    RULES,
+    Judge,
+    Mode,
+    Run,
+    Target,
+    applied_rules,
+    judged_resource,
+    own_targets,
+)
+from tests.contracts.programs import AROUND, INSIDE, PROGRAMS, captured
 
 # pulumi_aws warns about names of its own while it is imported.
 pytestmark = pytest.mark.filterwarnings("ignore:.* has been deprecated in favor of:DeprecationWarning")
 
+EVERY_PROGRAM = {**PROGRAMS, **AROUND, **INSIDE}
 # The runs of one environment are made once: one worker keeps them.
 ENVIRONMENTS = [
     pytest.param(stack, marks=pytest.mark.xdist_group(f"policy-runs-{stack}"))
@@ -61,25 +73,36 @@ def test_every_rule_is_judged_once_everything_is_known(environment: str) -> None
     assert {run.mode for run in runs(environment)} == set(Mode)
 
 
-def applied(judged: Iterable[Run]) -> frozenset[str]:
-    return frozenset().union(*(run.applied for run in judged if run.mode is Mode.KNOWN))
+@functools.cache
+def applied(environment: str) -> frozenset[str]:
+    """The rules with a subject in an environment: asked of its graphs alone, without serving the packs."""
+    found = (applied_rules(graph_of(target), target.settings) for target in own_targets(environment))
+    return frozenset().union(*found)
+
+
+def graph_of(target: Target) -> tuple[engine.Resource, ...]:
+    [program] = [name for name, folder in EVERY_PROGRAM.items() if folder.resolve() == target.program]
+    return captured(program, target.stack).resources
+
+
+def applied_to_other_services() -> frozenset[str]:
+    return frozenset().union(*(run.applied for run in runs_of_other_services() if run.mode is Mode.KNOWN))
 
 
 def test_production_gives_every_rule_a_subject_but_those_of_others() -> None:
     """Its trail is the organization's, and it may hold its own data; services that we do not deploy are apart."""
-    without_subject = set(RULES) - applied(runs("prod")) - applied(runs_of_other_services())
+    without_subject = set(RULES) - applied("prod") - applied_to_other_services()
 
     assert {rule for rule in without_subject if not rule.startswith("cloudtrail-")} == {
         "stack-disallow-production-data"
     }
-    assert "stack-disallow-production-data" in applied(runs("staging"))
+    assert "stack-disallow-production-data" in applied("staging")
 
 
 def test_every_rule_finds_its_subject_somewhere() -> None:
     """In a program of ours, or, for services that none of them deploys, in the one written for it."""
     environments = {target.stack for target in own_targets()}
-    judged = [run for one in environments for run in runs(one)] + [*runs_of_other_services()]
-    assert applied(judged) == set(RULES)
+    assert applied_to_other_services().union(*map(applied, environments)) == set(RULES)
 
 
 # --- the same graph with one mistake: the law must bite our own resources, not only its examples ----
@@ -854,4 +877,4 @@ def test_one_mistake_in_our_own_platform_is_found(name: str, change: Change) -> 
 
 def test_every_rule_with_a_subject_in_production_has_a_mistake_to_find() -> None:
     planted = {name for name, _ in MISTAKES.values()}
-    assert applied(runs("prod")) <= planted <= set(RULES)
+    assert applied("prod") <= planted <= set(RULES)
