@@ -43,11 +43,11 @@ class AuditChain:
     """`genesis` is what the chain's first record says about its writer: digests of software and settings."""
 
     def __init__(self, database: Database, signer: Signer, archive: Archive, genesis: Body) -> None:
-        self._writer = ChainWriter(database, genesis, self._committed, self._under_way)
+        self._writer = ChainWriter(database, genesis, self._committed)
         self._sealer = Sealer(self._writer, signer, archive)
         self._recovery = Recovery(database, signer, archive, self._writer, self._append)
         self._owed = OwedOutcomes(database, self._writer, self._append)
-        self._writing = GroupCall[Entry, None](STAGE, self._writer.write, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._writing = GroupCall[Entry, bool](STAGE, self._writer.write, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._open: dict[str, UUID] = {}  # the chain that holds the intent of a request that is under way
         self._committed_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -70,7 +70,7 @@ class AuditChain:
         elif record.kind == OUTCOME:
             await self._append_outcome(record)
         else:
-            await self._append(record)
+            _require_written(await self._append(record))
 
     async def _append_intent(self, record: AuditRecord) -> None:
         self._open[record.request_id] = self._writer.chain.id
@@ -87,18 +87,20 @@ class AuditChain:
         if chain != now:
             raise Unavailable(STAGE, "the chain that holds the intent was lost: its recovery closes the request")
         try:
-            await self._append(record)
+            written = await self._append(record)
         except Unavailable:
             self._owed.owe(chain, record)
             raise
+        _require_written(written)
 
-    async def _append(self, record: AuditRecord) -> None:
+    async def _append(self, record: AuditRecord) -> bool:
+        """False for an end of a request that has ended already: it is not written."""
         self.ready()
         try:
             added = entry(record.kind, record.request_id, record.body)
         except RecordError as error:
             raise Unavailable(STAGE, str(error)) from error
-        await self._writing(added)
+        return await self._writing(added)
 
     def ready(self) -> None:
         """Returns when records can be made durable and are being sealed; Unavailable otherwise."""
@@ -146,10 +148,6 @@ class AuditChain:
             return False
         return True
 
-    def _under_way(self, chain: UUID) -> list[str]:
-        """The requests that have an intent in that chain and no outcome yet, as far as is known."""
-        return [request_id for request_id, held in self._open.items() if held == chain] + self._owed.of(chain)
-
     def _committed(self) -> None:
         self._committed_at = time.monotonic()
         self._sealer.committed()
@@ -160,6 +158,11 @@ class AuditChain:
             if time.monotonic() - self._committed_at >= HEARTBEAT_INTERVAL_S:
                 with suppress(Unavailable):  # the writer and the sealer say so themselves
                     await self.append(AuditRecord(HEARTBEAT, "", {}))
+
+
+def _require_written(written: bool) -> None:
+    if not written:
+        raise Unavailable(STAGE, "the request had ended already: whoever recovered its chain has closed it")
 
 
 def audit_chain(settings: Settings, database: Database) -> AuditChain:

@@ -3,7 +3,8 @@
 An intent without an outcome would stay open for as long as its gateway lives. What is in doubt may be durable
 after all: the store is asked first, and only by a writer that is connected again, when nothing is in doubt any
 more. If that writer had to begin another chain, whoever recovers the old one closes the request: so it has one
-end. A record written late says so, because its caller was not given the last byte.
+end, and should both be at it at once, the store takes one of the two. A record written late says so, because its
+caller was not given the last byte.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _logger = logging.getLogger(__name__)
 
 class OwedOutcomes:
     def __init__(
-        self, database: Database, writer: ChainWriter, append: Callable[[AuditRecord], Awaitable[None]]
+        self, database: Database, writer: ChainWriter, append: Callable[[AuditRecord], Awaitable[bool]]
     ) -> None:
         self._database = database
         self._writer = writer

@@ -1,8 +1,9 @@
 """Ends chains in order whose writers did not: a killed process, a lost machine.
 
-A chain is without a writer when its lock can be taken. Whoever takes it writes, into its own chain, an outcome
-`unknown` for every intent that has none, then a record that says where the other chain ended, and puts a last
-head over the other chain, if what it holds follows from the head before.
+A chain is without a writer when its lock can be taken. Whoever takes it notes that first, under the lock: from then
+on its writer does not come back to it, even if the lock is lost again, and what the chain holds is final. Then it
+writes, into its own chain, an outcome `unknown` for every intent that has none and a record that says where the other
+chain ended, and puts a last head over the other chain, if what it holds follows from the head before.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Recovery:
         signer: Signer,
         archive: Archive,
         own: ChainWriter,
-        append: Callable[[AuditRecord], Awaitable[None]],
+        append: Callable[[AuditRecord], Awaitable[bool]],
     ) -> None:
         self._database = database
         self._signer = signer
@@ -81,8 +82,8 @@ class Recovery:
         if not await connection.fetchval("SELECT pg_try_advisory_lock(audit.lock_key($1))", chain):
             return  # its writer is alive
         try:
-            # Another gateway may have been here between the look and the lock.
-            if await connection.fetchval("SELECT closed_by IS NULL FROM audit.chain WHERE chain = $1", chain):
+            # False: another gateway was here between the look and the lock.
+            if await connection.fetchval("SELECT audit.take_chain($1)", chain):
                 await self._take_over(connection, chain)
         finally:
             await connection.execute("SELECT pg_advisory_unlock(audit.lock_key($1))", chain)
@@ -127,7 +128,7 @@ class Recovery:
         return frontier, last_hash, sealed_size
 
     async def _write_unknown_outcomes(self, connection: Connection, chain: UUID) -> int:
-        """How many. The chain stays locked until all are written: its writer must not come back half-way."""
+        """How many."""
         found: set[str] = set()
         while True:
             connections = self._own.connections
@@ -135,7 +136,8 @@ class Recovery:
             found.update(one["request_id"] for one in intents)
             try:
                 self._require_no_doubt(connections)
-                await _all(self._append(_unknown(chain, one["seq"], one["request_id"])) for one in intents)
+                written = await _all(self._append(_unknown(chain, one["seq"], one["request_id"])) for one in intents)
+                found.difference_update(one["request_id"] for one, new in zip(intents, written, strict=True) if not new)
             except Unavailable as failure:
                 _logger.warning("outcomes of chain %s could not be written yet: %s", chain, failure.reason)
                 await asyncio.sleep(RETRY_INTERVAL_S)
@@ -156,11 +158,14 @@ class Recovery:
                 raise Unavailable(STAGE, f"{object_name} exists and covers other records")
 
 
-async def _all(appends: Iterable[Awaitable[None]]) -> None:
+async def _all(appends: Iterable[Awaitable[bool]]) -> list[bool]:
     """Returns when every one has ended; Unavailable when one of them failed."""
+    written: list[bool] = []
     for ended in await asyncio.gather(*appends, return_exceptions=True):
-        if ended is not None:
+        if isinstance(ended, BaseException):
             raise ended
+        written.append(ended)
+    return written
 
 
 def _unknown(chain: UUID, seq: int, request_id: str) -> AuditRecord:

@@ -4,6 +4,9 @@ The lock is what fences: it belongs to the session that inserts, so nobody can t
 writer can still write, and this writer cannot write after somebody has. When a batch fails, whether it was
 committed is unknown; the next connection gets the lock only after the old session is gone, so what it then
 reads is final: either exactly the batch in doubt or nothing of it. No gap, no duplicate, no fork.
+
+A request ends once: an index over the ends of all chains refuses a second one, whoever was faster. Such a refusal
+undoes the whole batch and leaves nothing in doubt, so the batch is written again without that record.
 """
 
 from __future__ import annotations
@@ -15,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
+
+import asyncpg
 
 from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, unavailable
 from services.gateway.audit.merkle import Frontier
@@ -45,12 +50,11 @@ INSERT INTO audit.record (chain, seq, kind, request_id, record, hash)
 SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[])
 """
 
-CLOSED_ELSEWHERE = """
-SELECT EXISTS (
-    SELECT FROM audit.record
-    WHERE chain <> $1 AND request_id = ANY ($2) AND request_id <> '' AND kind = ANY ($3)
-)
-"""
+ONE_END = "record_end"  # the index that holds one closing record a request
+ENDED = "SELECT request_id FROM audit.record WHERE request_id = ANY ($1) AND request_id <> '' AND kind = ANY ($2)"
+
+# Whoever recovers a chain takes it first, under its lock. Its writer, should it still live, begins another then.
+IS_TAKEN = "SELECT closed_by IS NOT NULL OR taken_at IS NOT NULL FROM audit.chain WHERE chain = $1"
 
 _logger = logging.getLogger(__name__)
 
@@ -79,12 +83,10 @@ class ChainWriter:
         database: Database,
         genesis: Body,
         committed: Callable[[], None],
-        under_way: Callable[[UUID], list[str]],
     ) -> None:
         self._database = database
         self._genesis = entry(GENESIS, "", genesis)
         self._committed = committed  # told after every commit
-        self._under_way = under_way  # requests that a chain has to end
         self._chain: OpenChain | None = None
         self._connection: Connection | None = None
         self._in_doubt: list[Row] = []
@@ -109,24 +111,45 @@ class ChainWriter:
         await self._try_to_connect()
         self._keeping = asyncio.create_task(self._keep_connected())
 
-    async def write(self, entries: Sequence[Entry]) -> Sequence[None]:
-        """Appends the entries in one commit; Unavailable when that is not certain to have happened."""
+    async def write(self, entries: Sequence[Entry]) -> Sequence[bool]:
+        """Appends the entries in one commit; Unavailable when that is not certain to have happened.
+
+        False for an end of a request that has ended already: it is not written.
+        """
         connection = self._connection
         if connection is None:
             raise Unavailable(STAGE, "the audit store is not connected")
-        rows = _rows(self.chain, entries)
         try:
             async with asyncio.timeout(WRITE_DEADLINE_S):
-                await _insert(connection, self.chain.id, rows)
+                written = await self._append(connection, self.chain, entries)
         except (asyncio.CancelledError, *DRIVER_ERRORS) as error:
-            self._in_doubt = rows
             self._lose(connection)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise unavailable(error) from error
-        self.chain.commit(rows)
         self._committed()
-        return [None] * len(rows)
+        if len(written) == len(entries):
+            return [True] * len(entries)
+        kept = {id(one) for one in written}
+        return [id(one) in kept for one in entries]
+
+    async def _append(self, connection: Connection, chain: OpenChain, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """What of the entries was written: all but ends of requests that have ended already.
+
+        An error that leaves it open whether they were written leaves them in doubt.
+        """
+        while entries:
+            self._in_doubt = rows = _rows(chain, entries)
+            try:
+                await _insert(connection, chain.id, rows)
+            except asyncpg.UniqueViolationError as refused:
+                self._in_doubt = []  # the server says so: nothing of it was written
+                entries = await _without_ended(connection, entries, refused)
+                continue
+            self._in_doubt = []
+            chain.commit(rows)
+            break
+        return entries
 
     async def close(self, *, ended: bool = True) -> None:
         """Lets go of the chain; marks it as ended in order, unless its end is left to the next gateway."""
@@ -202,12 +225,8 @@ class ChainWriter:
         return False
 
     async def _is_still_ours(self, connection: Connection, chain: OpenChain) -> bool:
-        closed_by = await connection.fetchval("SELECT closed_by FROM audit.chain WHERE chain = $1", chain.id)
-        if closed_by is not None:
-            _logger.warning("chain %s was taken over by %s: beginning another", chain.id, closed_by)
-            return False
-        if await self._is_partly_recovered(connection, chain.id):
-            _logger.warning("chain %s was being taken over: beginning another", chain.id)
+        if await connection.fetchval(IS_TAKEN, chain.id):
+            _logger.warning("chain %s was taken over: beginning another", chain.id)
             return False
         found = await connection.fetch(
             "SELECT seq, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq", chain.id, chain.size
@@ -221,13 +240,6 @@ class ChainWriter:
         self._in_doubt = []
         return True
 
-    async def _is_partly_recovered(self, connection: Connection, chain: UUID) -> bool:
-        """Whether somebody who had this chain's lock meanwhile has closed requests of it."""
-        doubtful = [one.request_id for one in self._in_doubt if one.request_id]
-        requests = [*self._under_way(chain), *self._refused, *doubtful]
-        partly: bool = await connection.fetchval(CLOSED_ELSEWHERE, chain, requests, list(CLOSING_KINDS))
-        return partly
-
     def _settle(self, chain: OpenChain, durable: Sequence[Row]) -> None:
         """Takes over what was in doubt: its intents are to be withdrawn, its withdrawals need not be repeated."""
         chain.commit(durable)
@@ -240,11 +252,8 @@ class ChainWriter:
     async def _withdraw(self, connection: Connection, chain: OpenChain) -> None:
         """Closes intents that are durable although their callers were refused: nothing followed them."""
         if self._refused:
-            rows = _rows(chain, [_withdrawal(one) for one in self._refused.values()])
-            self._in_doubt = rows
-            await _insert(connection, chain.id, rows)
-            self._in_doubt = []
-            self._settle(chain, rows)
+            await self._append(connection, chain, [_withdrawal(one) for one in self._refused.values()])
+            self._refused = {}
 
     async def _begin(self, connection: Connection) -> None:
         chain = OpenChain(uuid4(), NO_HASH, Frontier())
@@ -268,6 +277,31 @@ def _rows(chain: OpenChain, entries: Sequence[Entry]) -> list[Row]:
         rows.append(row(name, seq, previous, added, now))
         previous = rows[-1].hash
     return rows
+
+
+async def _without_ended(
+    connection: Connection, entries: Sequence[Entry], refused: asyncpg.UniqueViolationError
+) -> list[Entry]:
+    """The entries but for second ends of requests. Raises `refused` when that is not why they were refused."""
+    if refused.constraint_name != ONE_END:
+        raise refused
+    ends = [one.request_id for one in entries if _is_end(one)]
+    ended = {found["request_id"] for found in await connection.fetch(ENDED, ends, list(CLOSING_KINDS))}
+    kept = []
+    for one in entries:
+        if not _is_end(one):
+            kept.append(one)
+        elif one.request_id not in ended:
+            ended.add(one.request_id)
+            kept.append(one)
+    if len(kept) == len(entries):
+        raise refused
+    _logger.warning("%d requests had ended already: their second ends are not written", len(entries) - len(kept))
+    return kept
+
+
+def _is_end(one: Entry) -> bool:
+    return bool(one.request_id) and one.kind in CLOSING_KINDS
 
 
 async def _insert(connection: Connection, chain: UUID, rows: Sequence[Row]) -> None:

@@ -217,8 +217,8 @@ def a_day(now: datetime) -> Written:
     ):
         chain.append("intent", f"r-{number}", {"model": "local"})
         chain.append("outcome", f"r-{number}", body)
-    for code in ("rate_limit_exceeded", "rate_limit_exceeded", "insufficient_quota"):
-        chain.append("refusal", "r-9", refusal("limits", code, 429))
+    for number, code in enumerate(("rate_limit_exceeded", "rate_limit_exceeded", "insufficient_quota"), start=9):
+        chain.append("refusal", f"r-{number}", refusal("limits", code, 429))
     return chain
 
 
@@ -415,8 +415,8 @@ async def test_refusals_that_share_a_record_are_all_counted(
     postgres: Postgres, database_name: str, figures: OperatorFigures
 ) -> None:
     chain = a_day(datetime.now(UTC))
-    chain.append("refusal", "r-10", {**refusal("identity", "invalid_token", 401), "count": 1_990})
-    chain.append("refusal", "r-11", refusal("identity", "invalid_token", 401))
+    chain.append("refusal", "r-20", {**refusal("identity", "invalid_token", 401), "count": 1_990})
+    chain.append("refusal", "r-21", refusal("identity", "invalid_token", 401))
     await stored(postgres, database_name, chain)
     told = await figures.today(str(chain.chain))
     assert (told.refusals[0].code, told.refusals[0].requests) == ("invalid_token", 1_991)

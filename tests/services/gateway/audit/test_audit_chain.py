@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import signal
 import time
 from collections.abc import Callable
@@ -130,17 +131,18 @@ async def test_a_store_lost_under_load_leaves_no_gap_and_no_double(
 ) -> None:
     durable = 0
     over = asyncio.Event()
+    numbers = itertools.count()
 
-    async def caller(number: int) -> None:
+    async def caller() -> None:
         nonlocal durable
         while not over.is_set():
             try:
-                await chain.append(outcome(number))
+                await chain.append(outcome(next(numbers)))
                 durable += 1
             except Unavailable:
                 await asyncio.sleep(0.05)
 
-    load = [asyncio.create_task(caller(number)) for number in range(30)]
+    load = [asyncio.create_task(caller()) for _ in range(30)]
     for _ in range(3):
         before = durable
         await until(lambda: durable > before + 1000)  # noqa: B023 - awaited here

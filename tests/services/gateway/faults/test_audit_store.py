@@ -217,6 +217,7 @@ async def test_a_gateway_whose_requests_another_began_to_close_writes_no_second_
     for request_id in ("closed", "still open"):
         await chain.append(record("intent", request_id))
     await other.start()
+    await take(postgres, gateway_settings)
     await other.append(AuditRecord("outcome", "closed", {"finish": "unknown"}))  # and there it was killed
     await other.close()
     postgres.stop()
@@ -234,6 +235,41 @@ async def test_a_gateway_whose_requests_another_began_to_close_writes_no_second_
         assert await ends_of(database, request_id) == [None], request_id
     verdict = await verifier()
     assert verdict.code == 0, verdict.text
+
+
+async def test_a_gateway_whose_chain_nobody_took_goes_on_with_it_and_no_request_ends_twice(
+    gateway_settings: Settings, database: Database, postgres: Postgres, verifier: Verifier
+) -> None:
+    chain, other = new_chain(gateway_settings, database), new_chain(gateway_settings, database)
+    await chain.start()
+    for request_id in ("closed", "still open"):
+        await chain.append(record("intent", request_id))
+    await other.start()
+    await other.append(AuditRecord("outcome", "closed", {"finish": "unknown"}))
+    await other.close()
+    postgres.stop()
+    with pytest.raises(Unavailable):
+        await chain.append(record("outcome", "closed"))
+    postgres.start()
+    await until(lambda: is_ready(chain))
+    with pytest.raises(Unavailable, match="had ended already"):
+        await chain.append(record("outcome", "closed"))
+    await chain.append(record("outcome", "still open"))
+    await chain.close()
+    for request_id in ("closed", "still open"):
+        assert await ends_of(database, request_id) == [None], request_id
+    verdict = await verifier()
+    assert verdict.code == 0, verdict.text
+    assert "2 chains" in verdict.text
+
+
+async def take(postgres: Postgres, gateway_settings: Settings) -> None:
+    """Marks the first chain as somebody does who recovers it and has its lock."""
+    superuser = await postgres.superuser(gateway_settings.database_name)
+    await superuser.execute(
+        "UPDATE audit.chain SET taken_at = clock_timestamp() WHERE opened_at = (SELECT min(opened_at) FROM audit.chain)"
+    )
+    await superuser.close()
 
 
 def restart(postgres: Postgres, file_bytes_max: int) -> None:

@@ -8,9 +8,11 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from uuid import UUID
 
+from services.gateway.adapters import audit_recovery, audit_writer
+from services.gateway.audit.record import Row
 from services.gateway.ports import Detectors
 from tests.services.gateway import fakes
-from tests.services.gateway.simulation.postgres import Held, Session, Store
+from tests.services.gateway.simulation.postgres import Found, Held, Session, Store
 from tests.services.gateway.simulation.world import World
 
 
@@ -62,6 +64,43 @@ class LocksNobodyOut(Store):
     _STATEMENTS: ClassVar = {**Store._STATEMENTS, "SELECT pg_try_advisory_lock(audit.lock_key($1))": _try_lock}
 
 
+class LosesTheLock(Store):
+    """Not broken, only unlucky: who has looked for open intents loses the chain's lock at once, and does not know."""
+
+    def _open_intents(self, session: Session, chain: UUID, kind: str, closing: Sequence[str]) -> Found:
+        found = super()._open_intents(session, chain, kind, closing)
+
+        def lose() -> None:
+            self._unlock(session, chain)
+
+        if found:
+            self.later(0.0, lose)
+        return found
+
+    _STATEMENTS: ClassVar = {**Store._STATEMENTS, " ".join(audit_recovery.OPEN_INTENTS.split()): _open_intents}
+
+
+class ForgetsWhoTook(LosesTheLock):
+    """A chain that somebody recovers is not marked, and a request may have any number of ends."""
+
+    def _is_taken(self, session: Session, chain: UUID) -> bool | None:
+        del session
+        found = self.chains.get(chain)
+        return None if found is None else found.closed_by is not None
+
+    def _require_one_end(self, rows: Sequence[Row]) -> None:
+        del rows
+
+    _STATEMENTS: ClassVar = {**LosesTheLock._STATEMENTS, audit_writer.IS_TAKEN: _is_taken}
+
+
+class OneEndOnly(ForgetsWhoTook):
+    """A chain that somebody recovers is not marked; a request has one end all the same."""
+
+    def _require_one_end(self, rows: Sequence[Row]) -> None:
+        Store._require_one_end(self, rows)
+
+
 class Blind(fakes.FakeDetector):
     """Sees nothing."""
 
@@ -84,7 +123,23 @@ def _generous(world: World) -> None:
     world.valkey.limiter._judge = judge  # type: ignore[method-assign]
 
 
+def lossy(world: World) -> None:
+    """A slow network that cuts a third of PostgreSQL's connections every moment."""
+    world.network.slowness = 20
+
+    def cut() -> None:
+        for link in [link for link in world.postgres.links if world.random.random() < 0.3]:
+            link.cut()
+        if world.loop.time() < 4.5:
+            world.network.later(0.4, cut)
+
+    world.network.later(0.5, cut)
+
+
 HONEST = Mutant()
+UNLUCKY = Mutant(LosesTheLock, spoil=lossy)
+FORGETFUL = Mutant(ForgetsWhoTook, spoil=lossy)
+FORGETFUL_BUT_ONE_END = Mutant(OneEndOnly, spoil=lossy)
 MUTANTS = {
     "a reservation is looked up, then taken": Mutant(LooksThenTakes),
     "a record is acknowledged before it is on disk": Mutant(AnswersBeforeItWrites),

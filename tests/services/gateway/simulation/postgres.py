@@ -16,7 +16,7 @@ from uuid import UUID
 import asyncpg
 
 from services.gateway.adapters import audit_owed, audit_recovery, audit_writer, ledger
-from services.gateway.audit.record import Row
+from services.gateway.audit.record import CLOSING_KINDS, Row
 
 Undo = Callable[[], object]
 Found = list[dict[str, Any]]
@@ -46,6 +46,7 @@ class Held:
 class Chain:
     opened_at: datetime
     closed_by: UUID | None = None
+    taken: bool = False
 
 
 @dataclass(eq=False)
@@ -141,6 +142,7 @@ class Store:
         rows = [Row(*values) for values in zip(*columns, strict=True)]
         if any((chain, row.seq) in self.records for row in rows):
             raise asyncpg.UniqueViolationError("record exists")
+        self._require_one_end(rows)
 
         def write() -> None:
             for row in rows:
@@ -154,6 +156,23 @@ class Store:
 
         self._write(session, write)
         return []
+
+    def _require_one_end(self, rows: Sequence[Row]) -> None:
+        """The index `record_end`: of all chains, one closing record a request."""
+        ends = [row.request_id for row in rows if row.kind in CLOSING_KINDS and row.request_id]
+        ended = {row.request_id for row in self.records.values() if row.kind in CLOSING_KINDS} if ends else set()
+        if len(set(ends)) < len(ends) or ended & set(ends):
+            refused = asyncpg.UniqueViolationError("request has ended")
+            refused.constraint_name = audit_writer.ONE_END
+            raise refused
+
+    def _ended(self, session: Session, request_ids: Sequence[str], closing: Sequence[str]) -> Found:
+        del session
+        return [
+            {"request_id": row.request_id}
+            for row in self.records.values()
+            if row.request_id in request_ids and row.request_id and row.kind in closing
+        ]
 
     def _insert_chain(self, session: Session, chain: UUID) -> Found:
         def write() -> None:
@@ -185,15 +204,20 @@ class Store:
             self.flush()
         return []
 
-    def _closed_by(self, session: Session, chain: UUID) -> UUID | None:
-        del session
+    def _take_chain(self, session: Session, chain: UUID) -> bool:
+        if self.locks.get(chain) is not session:
+            raise asyncpg.RaiseError("chain is not locked by this session")
         found = self.chains.get(chain)
-        return None if found is None else found.closed_by
+        if found is None or found.closed_by is not None:
+            return False
+        found.taken = True
+        self.flush()
+        return True
 
-    def _is_open(self, session: Session, chain: UUID) -> bool | None:
+    def _is_taken(self, session: Session, chain: UUID) -> bool | None:
         del session
         found = self.chains.get(chain)
-        return None if found is None else found.closed_by is None
+        return None if found is None else found.taken or found.closed_by is not None
 
     def _open_chains(self, session: Session, own: UUID) -> Found:
         del session
@@ -230,13 +254,6 @@ class Store:
             found.setdefault(row.request_id, set()).add(row.kind)
         open_ = [r for r in sorted(found) if r in request_ids and intent in found[r] and not found[r] & set(closing)]
         return [{"request_id": request_id} for request_id in open_]
-
-    def _closed_elsewhere(
-        self, session: Session, chain: UUID, request_ids: Sequence[str], closing: Sequence[str]
-    ) -> bool:
-        del session
-        others = [row for (of, _), row in self.records.items() if of != chain]
-        return any(row.request_id in request_ids and row.kind in closing for row in others)
 
     # --- the ledger ---------------------------------------------------------------------------------------
 
@@ -322,15 +339,15 @@ class Store:
         "SELECT pg_advisory_unlock(audit.lock_key($1))": _unlock,
         "SELECT audit.close_chain($1, $1)": _close_chain,
         "SELECT audit.close_chain($1, $2)": _close_chain,
-        "SELECT closed_by FROM audit.chain WHERE chain = $1": _closed_by,
-        "SELECT closed_by IS NULL FROM audit.chain WHERE chain = $1": _is_open,
+        "SELECT audit.take_chain($1)": _take_chain,
+        audit_writer.IS_TAKEN: _is_taken,
         "SELECT seq, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq": _hashes,
         "SELECT seq, record, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq": _texts,
         "SELECT coalesce(max(seq), 0) FROM audit.record WHERE chain = $1": _last_seq,
         " ".join(audit_recovery.OPEN_CHAINS.split()): _open_chains,
         " ".join(audit_recovery.OPEN_INTENTS.split()): _open_intents,
         " ".join(audit_owed.STILL_OPEN.split()): _still_open,
-        " ".join(audit_writer.CLOSED_ELSEWHERE.split()): _closed_elsewhere,
+        audit_writer.ENDED: _ended,
         ledger.RESERVE: lambda store, *values: [{"value": store._reserve(*values)}],
         ledger.SETTLE: _settle,
         "SELECT ledger.sweep($1) AS expired": lambda store, *values: [{"expired": store._sweep(*values)}],

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from services.gateway.adapters import audit_recovery
 from tests.services.gateway.simulation.loop import SimulatedLoop, Stuck
-from tests.services.gateway.simulation.mutants import MUTANTS
+from tests.services.gateway.simulation.mutants import FORGETFUL, FORGETFUL_BUT_ONE_END, MUTANTS, UNLUCKY, Mutant
 from tests.services.gateway.simulation.run import simulate
 
 SEEDS = 2_000
@@ -21,6 +22,17 @@ FOUND_LATER = {
     1811: "what recovery could not write was owed like an outcome of one's own; seen when guesses were counted",
     11074: "a lookup of an abandoned chain got no answer and kept the lock: the server was not asked to notice",
     7205: "a withdrawal that could not be written was forgotten",
+}
+
+# A lock that is lost while its holder does not know: two are at one chain. What each showed before a chain was marked.
+TWO_AT_ONE_CHAIN = {
+    2: "two requests with two ends each: of their own gateway and of recovery",
+    25: "a request with two ends",
+    42: "a request with two ends, and records under no head",
+    98: "a request with two ends, in a longer chain",
+    147: "a request with two ends, early",
+    1: "two chains that grew after it was written where they end: verified, they looked tampered with",
+    58: "records under no head, because their chain was closed while its writer was back",
 }
 
 
@@ -39,6 +51,30 @@ def test_a_seed_that_once_broke_a_promise_breaks_none(seed: int) -> None:
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_broken_part_is_noticed(name: str) -> None:
     assert any(simulate(seed, MUTANTS[name]).broken for seed in range(SEEDS))
+
+
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can recover a chain tries it all the time."""
+    monkeypatch.setattr(audit_recovery, "INTERVAL_S", 0.1)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("seed", TWO_AT_ONE_CHAIN)
+def test_who_recovers_a_chain_and_loses_its_lock_harms_nothing(seed: int) -> None:
+    assert simulate(seed, UNLUCKY).broken == (), TWO_AT_ONE_CHAIN[seed]
+
+
+def _twice(seed: int, mutant: Mutant) -> bool:
+    return any("2 outcomes" in promise for promise in simulate(seed, mutant).broken)
+
+
+@pytest.mark.usefixtures("eager")
+def test_without_a_mark_and_an_index_a_request_would_have_two_ends_there() -> None:
+    twice = [seed for seed in TWO_AT_ONE_CHAIN if _twice(seed, FORGETFUL)]
+    assert twice
+    assert not any(_twice(seed, FORGETFUL_BUT_ONE_END) for seed in twice), "the index alone is enough for that"
+    assert any(simulate(seed, FORGETFUL).broken and not _twice(seed, FORGETFUL) for seed in TWO_AT_ONE_CHAIN)
 
 
 def test_a_seed_is_replayed_to_the_byte() -> None:
