@@ -99,7 +99,9 @@ class Gateway:
         self.readiness = Readiness(self._checks())
         self._told = CloudWatchFigures(settings.environment, self._metrics, self.readiness, _say)
         self.application: ASGIApp = application(self.ports, self._metrics, self._lifespan)
-        page = OperatorPage(settings.environment, self.readiness, self._figures.today, self._chains)
+        page = OperatorPage(
+            settings.environment, self.readiness, self._figures.today, self._chains, lambda: self._circuits.left_alone
+        )
         pages = [("/", page.page), ("/style.css", page.style)]
         self.operations: ASGIApp = operations(self.readiness, self._metrics, pages)
 

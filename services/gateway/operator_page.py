@@ -49,11 +49,14 @@ class OperatorPage:
         readiness: Readiness,
         today: Callable[[str], Awaitable[Today]],
         chains: Callable[[], Chains],
+        left_alone: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        """`left_alone` names the models whose upstream has been failing."""
         self._environment = environment
         self._readiness = readiness
         self._today = today
         self._chains = chains
+        self._left_alone = left_alone
 
     async def page(self, _: str) -> Response:
         state, chains = await self._readiness.state(), self._chains()
@@ -61,7 +64,8 @@ class OperatorPage:
             today: Today | str = await self._today(chains.sealed[0] if chains.sealed else "")
         except Denied as denied:
             today = denied.stage
-        return Response(page(self._environment, datetime.now(UTC), state, today, chains), media_type="text/html")
+        shown = page(self._environment, datetime.now(UTC), state, today, chains, self._left_alone())
+        return Response(shown, media_type="text/html")
 
     async def style(self, _: str) -> Response:
         return Response(STYLE, media_type="text/css")
@@ -86,7 +90,14 @@ def _void(name: str, /, **attributes: str) -> Html:
     return Html(element(name, **attributes).removesuffix(f"</{name}>"))
 
 
-def page(environment: str, at: datetime, state: State, today: Today | str, chains: Chains) -> str:
+def page(
+    environment: str,
+    at: datetime,
+    state: State,
+    today: Today | str,
+    chains: Chains,
+    left_alone: Sequence[str] = (),
+) -> str:
     """`today` is the name of the part that did not answer where there are no figures."""
     head = element(
         "head",
@@ -101,7 +112,7 @@ def page(environment: str, at: datetime, state: State, today: Today | str, chain
         element("h1", f"Gateway {environment} ", _mark(state.status, good=state.ready)),
         element("p", f"{at:%Y-%m-%d %H:%M:%S} UTC. Days begin at midnight UTC. ", element("a", "Look again", href="/")),
     )
-    sections = [_use(today), _chain(today, chains), _parts(state), _refusals(today)]
+    sections = [_use(today), _chain(today, chains), _parts(state, left_alone), _refusals(today)]
     if not isinstance(today, str):
         sections += [_table_of("workload", today.workloads), _table_of("model", today.models)]
         sections.append(_table_of("user", today.users, "Users are digests of issuer and subject."))
@@ -153,8 +164,10 @@ def _chain(today: Today | str, chains: Chains) -> Html:
     return _section("Audit chain", *children)
 
 
-def _parts(state: State) -> Html:
+def _parts(state: State, left_alone: Sequence[str]) -> Html:
+    """A model's upstream is none of the parts without which nobody is answered: it is told while it fails."""
     rows = [(name, _mark(said, good=said == READY)) for name, said in state.parts.items()]
+    rows += [(f"upstream of {model}", _mark("left alone after failures", good=False)) for model in left_alone]
     return _section("Parts", _table(("Part", "State"), rows))
 
 

@@ -26,6 +26,7 @@ THROTTLED_MAX = 5
 THROTTLED_PAUSE_S = 1.0
 
 Clock = Callable[[], float]
+Upstream = tuple[str, str, str, str]  # kind, backend, place, model
 
 
 class Circuit:
@@ -69,12 +70,12 @@ class Circuit:
 
 
 class Circuits:
-    """One circuit for each backend, place and model: two entries of the catalogue that share them share it."""
+    """One circuit for each kind, backend, place and model: two entries of the catalogue that share them share it."""
 
     def __init__(self, offers: Iterable[ModelOffer] = (), clock: Clock | None = None) -> None:
         self._clock = clock or time.monotonic
-        self._circuits: dict[tuple[str, str, str], Circuit] = {}
-        self._names: dict[tuple[str, str, str], list[str]] = {}
+        self._circuits: dict[Upstream, Circuit] = {}
+        self._names: dict[Upstream, list[str]] = {}
         for offer in offers:
             self._names.setdefault(_upstream(offer), []).append(offer.id)
 
@@ -170,8 +171,8 @@ class _Watched(AsyncGenerator[Event, None]):
             await self._events.aclose()
 
 
-def _upstream(offer: ModelOffer) -> tuple[str, str, str]:
-    return offer.backend, offer.base_url, offer.upstream_model
+def _upstream(offer: ModelOffer) -> Upstream:
+    return offer.kind, offer.backend, offer.base_url, offer.upstream_model
 
 
 def _left_alone(again_in_s: float) -> Denied:

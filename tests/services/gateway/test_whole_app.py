@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from services.gateway.adapters import registrations
+from services.gateway.adapters.circuits import FAILURES_MAX
 from services.gateway.adapters.database import connect
 from services.gateway.adapters.migrations import DIRECTORY, apply, load
 from services.gateway.app import Gateway
@@ -182,6 +183,22 @@ async def test_a_failing_model_server_is_502_in_openais_shape_without_its_words(
     assert status == 502
     assert '"code":"upstream_error"' in body
     assert "quotes the prompt" not in body
+
+
+async def test_a_model_server_that_goes_on_failing_is_left_alone_and_then_tried(site: Site) -> None:
+    site.model.status = 500
+    for _ in range(FAILURES_MAX):
+        assert (await site.ask())[0] == 502
+    status, body = await site.ask()
+    assert (status, '"code":"upstream_unavailable"' in body) == (503, True)
+    assert len(site.model.bodies) == FAILURES_MAX
+    assert (await site.ready())["status"] == 200, "every other model answers"
+    async with site.http.get(f"{site.operations}/metrics") as response:
+        assert "gateway_breakers_open 1.0" in await response.text()
+    site.model.status = 200
+    await _answers_again(site)
+    async with site.http.get(f"{site.operations}/metrics") as response:
+        assert "gateway_breakers_open 0.0" in await response.text()
 
 
 async def _answers_again(site: Site) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import repeat
 
 import pytest
@@ -17,7 +21,9 @@ from services.gateway.adapters.circuits import (
     GuardedModel,
 )
 from services.gateway.adapters.upstream import Throttled, upstream_failed
-from services.gateway.exchange import Denied, Grounded, ModelOffer, TextDelta, Unavailable
+from services.gateway.exchange import Denied, Grounded, ModelOffer, Reservation, TextDelta, Unavailable
+from services.gateway.operator_page import Chains, page
+from services.gateway.readiness import READY, State
 from tests.services.gateway.fakes import FakeEmbeddings, FakeModel, offer, says
 from tests.services.gateway.prompts import admitted_prompt, grounded_prompt
 
@@ -123,6 +129,38 @@ async def test_after_the_pause_one_tries_and_the_others_wait() -> None:
     assert await site.ask() == "upstream_unavailable", "the try failed"
 
 
+async def test_several_calls_for_one_prompt_are_one_try() -> None:
+    site = Site()
+    await site.fail(FAILURES_MAX)
+    site.clock.now += PAUSE_S
+    circuit = site.circuits.of(offer())
+    circuit.enter("one request")
+    with pytest.raises(Denied):
+        circuit.enter("another")
+    with pytest.raises(Denied):
+        circuit.enter()
+    circuit.enter("one request")
+
+
+async def test_a_request_for_several_answers_closes_it_as_any_other() -> None:
+    site = Site()
+    await site.fail(FAILURES_MAX)
+    site.clock.now += PAUSE_S
+    site.backend.script = lambda _: [0.01, TextDelta("yes")]
+    own, other = prompt_of_several("one request"), prompt_of_several("another")
+    calls = (anext(site.guarded.generate(one)) for one in (own, other, own))
+    first, refused, second = await asyncio.gather(*calls, return_exceptions=True)
+    assert first == second == TextDelta("yes")
+    assert isinstance(refused, Denied)
+    assert await site.ask() == "yes"
+
+
+def prompt_of_several(reservation: str) -> Grounded:
+    admitted = admitted_prompt()
+    several = replace(admitted.submission, choices=2)
+    return grounded_prompt(replace(admitted, submission=several, reservation=Reservation(reservation, Decimal(1))))
+
+
 async def test_a_try_that_hangs_does_not_put_off_the_next() -> None:
     site = Site()
     await site.fail(FAILURES_MAX)
@@ -221,3 +259,17 @@ async def test_embeddings_have_one_too() -> None:
     embeddings.down = False
     clock.now += PAUSE_S
     assert len(await guarded.embed(["x"])) == 1
+
+
+async def test_the_operator_page_names_who_is_left_alone_and_nobody_else() -> None:
+    site = Site(offer(), offer("far", base_url="http://127.0.0.1:2/v1"))
+    await site.fail(FAILURES_MAX)
+    now = datetime(2026, 1, 2, tzinfo=UTC)
+    parts = State({"database": READY}, draining=False)
+    shown, quiet = (
+        page("dev", now, parts, "database", Chains(None, 0.0), names) for names in (site.circuits.left_alone, ())
+    )
+    assert "upstream of local" in shown
+    assert "✗ left alone after failures" in shown
+    assert "upstream of far" not in shown
+    assert "left alone" not in quiet
