@@ -32,6 +32,11 @@ CHOICES_MAX = 4  # answers to one prompt
 MESSAGES_MAX = 1_000
 TOOLS_MAX = 128
 
+# Not checked by msgspec, whose sentence would name one bound only.
+_N = msgspec.Meta(
+    description="Answers to the same prompt. Each is charged with the whole prompt; one that is blocked blocks all.",
+    extra_json_schema={"minimum": 1, "maximum": CHOICES_MAX},
+)
 Seed = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -126,7 +131,7 @@ class ChatBody(Strict, frozen=True):
     tool_choice: Literal["none", "auto", "required"] | ChatToolChoice | None = None
     parallel_tool_calls: bool | None = None
     user: str | None = None  # accepted for compatibility and not forwarded: who asks is in the token
-    n: Annotated[int | None, msgspec.Meta(extra_json_schema={"minimum": 1, "maximum": CHOICES_MAX})] = None
+    n: Annotated[int | None, _N] = None
     # Accepted only with the value that means "off": each would change what the controls can see.
     logprobs: Annotated[bool | None, msgspec.Meta(extra_json_schema={"enum": [None, False]})] = None
     top_logprobs: Annotated[int | None, msgspec.Meta(extra_json_schema={"enum": [None, 0]})] = None

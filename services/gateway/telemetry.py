@@ -38,6 +38,7 @@ SERVICE_NAME, SERVICE_NAMESPACE, ENVIRONMENT = "service.name", "service.namespac
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
+CHOICES = "gen_ai.request.choice.count"
 REQUEST_MODEL, RESPONSE_MODEL = "gen_ai.request.model", "gen_ai.response.model"
 FINISH_REASONS = "gen_ai.response.finish_reasons"
 INPUT_TOKENS, OUTPUT_TOKENS, TOKEN_TYPE = "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.token.type"
@@ -202,6 +203,7 @@ def _call(outcome: Outcome, operation: dict[str, str], failed: str) -> Attribute
         # What a backend calls itself is its own text: it is a name or it is left out.
         **({RESPONSE_MODEL: version} if _MODEL_VERSION.fullmatch(version) else {}),
         FINISH_REASONS: outcome.finishes or (outcome.finish,),
+        **({CHOICES: len(outcome.finishes)} if outcome.finishes else {}),
         INPUT_TOKENS: outcome.usage.input_tokens,
         OUTPUT_TOKENS: outcome.usage.output_tokens,
         COST_USD: float(outcome.usd),

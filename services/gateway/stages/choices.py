@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from time import monotonic
 
@@ -94,20 +95,24 @@ class Choices:
         try:
             generated = generate(_share(self._grounded, index), self._backends, meter)
             try:
-                async for released in self._timed(validate(generated, self._detectors, verdict), meter):
-                    await self._ready.put(ReleasedChoice(released.event, index))
+                async with aclosing(self._timed(validate(generated, self._detectors, verdict), meter)) as judged:
+                    async for released in judged:
+                        await self._ready.put(ReleasedChoice(released.event, index))
             finally:
                 await close(generated.events)
         except Exception as error:  # noqa: BLE001 - `_next` raises it
             await self._ready.put(error)
 
-    async def _timed(self, validated: AsyncIterator[Released], meter: Meter) -> AsyncIterator[Released]:
+    async def _timed(self, validated: AsyncIterator[Released], meter: Meter) -> AsyncGenerator[Released, None]:
         """While a choice is judged `_next` waits for it, but that time is the gateway's own."""
         began_at, waited_s = monotonic(), meter.waited_s
-        async for released in validated:
-            self._meters.waited_s -= monotonic() - began_at - (meter.waited_s - waited_s)
-            yield released
-            began_at, waited_s = monotonic(), meter.waited_s
+        try:
+            async for released in validated:
+                self._meters.waited_s -= monotonic() - began_at - (meter.waited_s - waited_s)
+                yield released
+                began_at, waited_s = monotonic(), meter.waited_s
+        finally:
+            await close(validated)
 
     async def _next(self) -> ReleasedChoice:
         asked_at = monotonic()

@@ -145,7 +145,7 @@ async def _counted(backend: Model, grounded: Grounded, meter: Meter) -> AsyncIte
     raise Unavailable("model_call", "the backend's stream ended without a finish")
 
 
-async def close(events: AsyncIterator[Event]) -> None:
+async def close(events: AsyncIterator[object]) -> None:
     """Ends a stream early, so that the connection behind it is cut now and not at garbage collection."""
     if isinstance(events, AsyncGenerator):
         await events.aclose()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from starlette.routing import Route, Router
 
 from services.gateway import telemetry
 from services.gateway.edge import application
-from services.gateway.exchange import Finish, TextDelta, Usage
+from services.gateway.exchange import Event, Finish, Grounded, TextDelta, Usage
 from services.gateway.metrics import Metrics
 from services.gateway.telemetry import Telemetry, links, root_context
 from tests.services.gateway.fakes import World
@@ -103,6 +103,22 @@ async def test_a_model_call_says_what_it_used_by_the_conventions_names(site: Sit
     assert told["gen_ai.usage.output_tokens"] == 7
     assert told["gen_ai.response.finish_reasons"] == ("stop",)
     assert told["gateway.workload"] == "document-assistant"
+    assert "gen_ai.request.choice.count" not in told
+
+
+async def test_several_answers_are_one_call_that_says_how_many_and_how_each_ended(site: Site) -> None:
+    def script(prompt: Grounded) -> Sequence[Event]:
+        second = prompt.governed.admitted.submission.request_id.endswith("-1")
+        return [TextDelta("x"), Finish("length" if second else "stop", Usage(11, 7), "llama-3.1-8b")]
+
+    site.world.model.script = script
+    await site.ask(n=2)
+    (call,) = (span for span in site.spans.get_finished_spans() if span.name == "chat local")
+    told = dict(call.attributes or {})
+    assert told["gen_ai.request.choice.count"] == 2
+    assert told["gen_ai.response.finish_reasons"] == ("stop", "length")
+    assert told["gen_ai.usage.input_tokens"] == 22
+    assert told["gen_ai.usage.output_tokens"] == 14
 
 
 @pytest.mark.parametrize("version", ["my salary is 9", "x" * 500, "<b>", "", "llama\n3"])
