@@ -45,6 +45,12 @@ def whole(model: str) -> Any:
     return {"text": answer.choices[0].message.content, "reason": answer.choices[0].finish_reason, "usage": usage}
 
 
+def several(model: str) -> Any:
+    answer = litellm.completion(model=f"openai/{model}", n=2, **ASKED)
+    usage = [answer.usage.prompt_tokens, answer.usage.completion_tokens]
+    return {"texts": [choice.message.content for choice in answer.choices], "usage": usage}
+
+
 def streamed(model: str) -> Any:
     stream = litellm.completion(model=f"openai/{model}", stream=True, stream_options={"include_usage": True}, **ASKED)
     chunks = list(stream)
@@ -81,6 +87,8 @@ def failure(**changes: Any) -> Any:
 ACTS: dict[str, Callable[[], Any]] = {
     "whole": lambda: whole("local"),
     "whole of Bedrock": lambda: whole("nova"),
+    "several": lambda: several("local"),
+    "several of Bedrock": lambda: several("nova"),
     "streamed": lambda: streamed("local"),
     "streamed of Bedrock": lambda: streamed("nova"),
     "called": lambda: called("local", stream=False),

@@ -64,6 +64,12 @@ def test_a_whole_answer(act: str, ask: Ask) -> None:
     assert ask(act) == {"text": "There are thirty days.", "reason": "stop", "usage": list(USAGE)}
 
 
+@pytest.mark.parametrize("act", ["several", "several of Bedrock"])
+def test_several_answers(act: str, ask: Ask, site: Site) -> None:
+    site.script.by_choice = (["One."], ["Two."])
+    assert ask(act) == {"texts": ["One.", "Two."], "usage": [2 * USAGE[0], 2 * USAGE[1]]}
+
+
 @pytest.mark.parametrize("act", ["streamed", "streamed of Bedrock"])
 def test_a_streamed_answer(act: str, ask: Ask, site: Site) -> None:
     site.script.deltas = [f"word{n} " for n in range(80)]
