@@ -1,7 +1,8 @@
 """`gateway audit verify`: reads all chains and all heads, judges them, and names the first bad place.
 
 It needs three rights and no more: SELECT on the audit tables, reading versions of heads, kms:GetPublicKey (or
-the public key as a file). Exit code 0 when everything holds, 1 when not.
+the public key as a file). Exit code 0 when everything holds, 1 when not. As the auditor it also leaves a note of its
+verdict, which the operator page shows; under another login, or on a copy that takes no writes, it says that it did not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TextIO
 
 import msgspec
 
+from services.gateway.adapters import audit_verifications
 from services.gateway.adapters.audit_archive import HeadArchive
 from services.gateway.adapters.audit_signer import AuditKey, KmsSigner
 from services.gateway.adapters.database import DRIVER_ERRORS, Database, connect, unavailable
@@ -38,23 +40,33 @@ def verify(settings: Settings, out: TextIO, *, as_json: bool = False, public_key
     """Runs the verification and writes its result. For the command line: runs its own event loop."""
     key = None if public_key is None else AuditKey.from_pem(public_key.read_bytes())
     try:
-        report = asyncio.run(_verify(settings, key))
+        report, unnoted = asyncio.run(_verify(settings, key))
     except Unavailable as failure:
         out.write(f"FAILED could not verify: {failure.stage}: {failure.reason}\n")
         return 1
-    out.write(_as_json(report) if as_json else _as_table(report))
+    out.write(_as_json(report, unnoted) if as_json else _as_table(report, unnoted))
     return 1 if report.faults else 0
 
 
-async def _verify(settings: Settings, key: AuditKey | None) -> Report:
-    database = connect(settings)
+async def _verify(settings: Settings, key: AuditKey | None) -> tuple[Report, str]:
+    """The report, and why it could not be noted: empty when it was."""
+    database, began_at = connect(settings), datetime.now(UTC)
     archive = HeadArchive(settings.region, settings.audit_bucket)
     signer = KmsSigner(settings.region, settings.audit_signing_key_arn)
     try:
-        return await judge(database, archive, key or await signer.public_key())
+        report = await judge(database, archive, key or await signer.public_key())
+        return report, await _note(database, began_at, report)
     finally:
         archive.close()
         await database.close()
+
+
+async def _note(database: Database, began_at: datetime, report: Report) -> str:
+    try:
+        await audit_verifications.note(database, began_at, report)
+    except Unavailable as failure:
+        return failure.reason
+    return ""
 
 
 async def judge(database: Database, archive: HeadArchive, key: AuditKey) -> Report:
@@ -75,7 +87,7 @@ async def judge(database: Database, archive: HeadArchive, key: AuditKey) -> Repo
     return verification.finish(open_intents)
 
 
-def _as_json(report: Report) -> str:
+def _as_json(report: Report, unnoted: str) -> str:
     faults = [str(fault) for fault in report.faults]
     document = {
         "verified": not faults,
@@ -83,11 +95,12 @@ def _as_json(report: Report) -> str:
         "faults": faults,
         "open_intents": report.open_intents,
         "chains": [asdict(chain) for chain in report.chains],
+        "noted": not unnoted,
     }
     return msgspec.json.format(msgspec.json.encode(document)).decode() + "\n"
 
 
-def _as_table(report: Report) -> str:
+def _as_table(report: Report, unnoted: str) -> str:
     lines = [f"{'chain':36} {'records':>9} {'heads':>6} {'sealed to':>9} {'unsealed':>8}  state"]
     shown = sorted(report.chains, key=lambda chain: chain.fault is None)[:CHAINS_SHOWN_MAX]
     lines += [_line(chain) for chain in shown]
@@ -103,6 +116,8 @@ def _as_table(report: Report) -> str:
     lines.append(f"FAILED {faults[0]}" if faults else "verified: no record was changed, removed, inserted or cut off")
     if len(faults) > 1:
         lines.append(f"and {len(faults) - 1} more chains at fault")
+    if unnoted:
+        lines.append(f"this verification is not noted for the operator page: {unnoted}")
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from starlette.responses import Response
 
+from services.gateway.adapters.audit_verifications import Verified
 from services.gateway.adapters.operator_figures import RECORDS_MAX, Refused, Today, Use
 from services.gateway.exchange import Denied
 from services.gateway.readiness import READY, Readiness, State
@@ -153,7 +154,9 @@ def _chain(today: Today | str, chains: Chains) -> Html:
         verdict = "hold" if today.tail.holds else "do not hold"
         checked = f"hashes, links and numbers of the last {today.tail.records:,} records "
         said.append(element("li", f"Checked now: {checked}", _mark(verdict, good=today.tail.holds)))
-    said.append(element("li", "All of it, against the signed heads: ", element("code", "gateway audit verify")))
+    if not isinstance(today, str):
+        said.append(element("li", "Last verification of all, against the signed heads: ", *_verified(today.verified)))
+    said.append(element("li", "To verify again: ", element("code", "gateway audit verify")))
     children: list[Child] = [element("ul", *said)]
     if not isinstance(today, str):
         rows = [
@@ -162,6 +165,14 @@ def _chain(today: Today | str, chains: Chains) -> Html:
         ]
         children.append(_table(("Chain written to today", "Records", "Last record", "State"), rows))
     return _section("Audit chain", *children)
+
+
+def _verified(last: Verified | None) -> Sequence[Child]:
+    if last is None:
+        return [_mark("never", good=False)]
+    verdict = "all held" if last.holds else "did not hold"
+    found = f"{last.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC, {last.records:,} records "
+    return [found, _mark(verdict, good=last.holds)]
 
 
 def _parts(state: State, left_alone: Sequence[str]) -> Html:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
+from services.gateway.adapters import audit_verifications
+from services.gateway.adapters.audit_verifications import Verified
 from services.gateway.adapters.database import Connection, Database, connect
 from services.gateway.audit.record import NO_HASH, RecordError, leaf_hash, parse
 from services.gateway.settings import Settings
@@ -135,6 +137,7 @@ class Today:
     chains: tuple[Chain, ...]
     tail: Tail | None
     complete: bool  # False: of a chain only the last RECORDS_MAX records were counted
+    verified: Verified | None = None  # the last verification of everything; None: never
 
 
 class OperatorFigures:
@@ -198,6 +201,7 @@ async def _today(connection: Connection, own_chain: str) -> Today:
         if tail
         else None,
         complete=all(chain.records <= RECORDS_MAX for chain in chains),
+        verified=await audit_verifications.last(connection),
     )
 
 

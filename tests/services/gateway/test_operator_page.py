@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from services.gateway.adapters.audit_verifications import Verified
 from services.gateway.adapters.operator_figures import (
     Chain,
     OperatorFigures,
@@ -56,6 +58,7 @@ def today(**changes: object) -> Today:
         chains=(Chain("0c6b7f3e-0000-4000-8000-000000000000", NOW, NOW, 44, closed=False),),
         tail=Tail(44, holds=True),
         complete=True,
+        verified=Verified(NOW - timedelta(hours=30), holds=True, records=51_234),
     )
     return replace(figures, **changes)  # type: ignore[arg-type]  # fields by name
 
@@ -101,6 +104,8 @@ def test_it_tells_use_spend_refusals_chain_and_parts() -> None:
         "41 records of chain 0c6b7f3e-0000-4000-8000-000000000000",
         "✓ 0.4 s",
         "✓ hold",
+        "2026-02-28 06:00:00 UTC, 51,234 records",
+        "✓ all held",
         "gateway audit verify",
     ):
         assert said in text
@@ -108,12 +113,13 @@ def test_it_tells_use_spend_refusals_chain_and_parts() -> None:
 
 def test_what_is_wrong_is_said_in_words_and_not_by_colour_alone() -> None:
     state = State({"database": "ready", "limits": "not ready: limits"}, draining=False)
-    figures = today(tail=Tail(200, holds=False), complete=False)
+    figures = today(tail=Tail(200, holds=False), complete=False, verified=Verified(NOW, holds=False, records=3))
     text = " ".join(Seen(page("dev", NOW, state, figures, Chains(None, 31.0))).text)
     for said in (
         "✗ not ready",
         "✗ not ready: limits",
         "✗ do not hold",
+        "✗ did not hold",
         "✗ 31.0 s",
         "✗ this gateway has sealed",
         "too small",
@@ -131,7 +137,9 @@ def test_without_a_database_it_says_so_and_still_tells_the_rest() -> None:
 
 def test_nothing_used_is_a_page_too() -> None:
     nothing = Today(use("", "0", 0), (), (), (), (), (), None, complete=True)
-    assert "None." in " ".join(Seen(page("dev", NOW, READY, nothing, CHAINS)).text)
+    text = " ".join(Seen(page("dev", NOW, READY, nothing, CHAINS)).text)
+    assert "None." in text
+    assert re.search("Last verification of all, against the signed heads: +✗ never", text)
 
 
 # --- whatever a name says, it is text -----------------------------------------------------------------------
