@@ -6,8 +6,11 @@ PostgreSQL and Valkey are real, AWS is moto, the issuer and the model server are
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -15,7 +18,7 @@ import pytest
 
 from services.gateway.adapters import registrations
 from services.gateway.adapters.circuits import FAILURES_MAX
-from services.gateway.adapters.database import connect
+from services.gateway.adapters.database import Database, connect
 from services.gateway.adapters.migrations import DIRECTORY, apply, load
 from services.gateway.app import Gateway
 from services.gateway.settings import Address, Settings
@@ -56,9 +59,9 @@ class Site:
             await asyncio.sleep(0.1)
         raise AssertionError(f"readiness did not become {status}: {state}")
 
-    async def ask(self, *, stream: bool = False, model: str = "local", **claims: Any) -> tuple[int, str]:
+    async def ask(self, *, stream: bool = False, model: str = "local", n: int = 1, **claims: Any) -> tuple[int, str]:
         token = self.issuer.token(**({"roles": ["load"]} | claims))
-        body = {"model": model, "messages": [{"role": "user", "content": "How many days?"}], "stream": stream}
+        body = {"model": model, "messages": [{"role": "user", "content": "How many days?"}], "stream": stream, "n": n}
         headers = {"authorization": f"Bearer {token}"}
         async with self.http.post(f"{self.url}/v1/chat/completions", json=body, headers=headers) as response:
             return response.status, await response.text()
@@ -109,12 +112,19 @@ async def site(unprepared: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 async def prepare(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GATEWAY_DATABASE_PASSWORD", "not asked for by this server")
+    async with owned(site) as database:
+        await apply(database, load(DIRECTORY))
+    await asyncio.to_thread(site.registry.publish)
+
+
+@asynccontextmanager
+async def owned(site: Site) -> AsyncIterator[Database]:
+    """The gateway's database, as its owner."""
     database = connect(replace(site.settings, database_user=OWNER))
     try:
-        await apply(database, load(DIRECTORY))
+        yield database
     finally:
         await database.close()
-    await asyncio.to_thread(site.registry.publish)
 
 
 async def test_it_starts_before_its_parts_and_heals_when_they_come(
@@ -140,6 +150,20 @@ async def test_streamed_and_whole_and_embedded(site: Site) -> None:
     assert (status, streamed.endswith("data: [DONE]\n\n")) == (200, True)
     assert (await site.ask(roles=["analyst"]))[0] == 200
     assert site.model.embedded == ["How many days?"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_several_answers_are_one_reservation_settled_to_what_all_used(site: Site, stream: bool) -> None:
+    status, answer = await site.ask(stream=stream, n=3)
+    assert status == 200
+    assert set(re.findall(r'"index":(\d)', answer)) == {"0", "1", "2"}
+    assert len(site.model.bodies) == 3
+    async with owned(site) as database:
+        money = await database.fetch("SELECT state, usd, settled_usd FROM ledger.reservation")
+        records = await database.fetch("SELECT kind FROM audit.record WHERE request_id <> '' ORDER BY seq")
+    assert [(row["state"], row["settled_usd"]) for row in money] == [("settled", 3 * Decimal("0.000019"))]
+    assert money[0]["usd"] > money[0]["settled_usd"]
+    assert [row["kind"] for row in records] == ["intent", "outcome"]
 
 
 async def test_a_stopped_valkey_is_503_without_a_call_and_heals(site: Site, valkey: Valkey) -> None:
