@@ -488,7 +488,9 @@ CLIENT_CONTRACT: tuple[Promise, ...] = (
         "the stateless part",
         "clients/test_responses.py::test_a_streamed_response_is_the_whole_one_in_numbered_events",
         "clients/test_responses.py::test_what_would_need_a_memory_is_refused_by_name",
-        "clients/test_responses.py::test_a_tool_that_somebody_else_runs_is_refused",
+        "clients/test_responses.py::test_a_tool_that_somebody_else_runs_is_refused_by_name_and_told_what_is_allowed",
+        "clients/test_responses.py::test_what_is_no_tool_at_all_is_refused_in_other_words",
+        "clients/test_litellm.py::test_a_response_whole_and_streamed",
     ),
     _of(
         "n",
