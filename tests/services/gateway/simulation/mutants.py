@@ -136,6 +136,11 @@ def lossy(world: World) -> None:
     world.network.later(0.5, cut)
 
 
+def _dear(world: World) -> None:
+    """A fallback bills more than its price."""
+    world.backend.spare_surcharge = Decimal("0.01")
+
+
 HONEST = Mutant()
 UNLUCKY = Mutant(LosesTheLock, spoil=lossy)
 FORGETFUL = Mutant(ForgetsWhoTook, spoil=lossy)
@@ -150,4 +155,5 @@ MUTANTS = {
     ),
     "no place is given back": Mutant(spoil=_forgetful),
     "places are not counted": Mutant(spoil=_generous),
+    "a fallback costs more than its price": Mutant(spoil=_dear),
 }

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 from decimal import Decimal
 
-from services.gateway.audit.record import CLOSING_KINDS, INTENT
+from services.gateway.audit.record import CLOSING_KINDS, INTENT, parse
 from services.gateway.audit.verification import Verification
 from tests.services.gateway.simulation.services import SECRET, request_of, signed
 from tests.services.gateway.simulation.world import World
@@ -61,8 +61,18 @@ def _records(world: World) -> None:
     for request_id, count in intents.items():
         world.require(count == 1, f"{request_id}: {count} intents")
         world.require(ends[request_id] == 1, f"{request_id}: {ends[request_id]} outcomes")
+    _answers_are_named(world)
     for call_id in world.backend.calls:
         world.require(intents[request_of(call_id)] == 1, f"{call_id}: called, and no intent is left")
+
+
+def _answers_are_named(world: World) -> None:
+    """The outcome of a gateway's own names the model that answered."""
+    answered_by = {request_of(call_id): model for call_id, model in world.backend.answered_by.items()}
+    for row in world.store.records.values():
+        if row.kind == "outcome" and row.request_id in answered_by:
+            named = parse(row.record).body.get("model", answered_by[row.request_id])
+            world.require(named == answered_by[row.request_id], f"{row.request_id}: answered by another than {named}")
 
 
 def _chains(world: World, now: datetime) -> None:

@@ -24,6 +24,7 @@ from tests.services.gateway.simulation.world import USERS, Asked, Gateway, World
 REQUESTS = 10
 GATEWAYS = 2
 USED_FOR_S = 3.0
+FALLBACK_EVERY, FALLBACK_AT = 7, 3  # of so many runs one has a first upstream that fails
 SEVERAL_EVERY = 4  # of so many seeds one has requests for several answers: the others stay as they were
 HEALED_AT_S = 5.0
 RECOVERY_MAX_S = 10.0
@@ -50,7 +51,8 @@ def simulate(seed: int, mutant: Mutant = HONEST) -> Run:
     loop.set_exception_handler(lambda _, context: _collect(context, defects))
     try:
         with simulated(loop, random), _quiet():
-            world = World(loop, random, mutant.store, mutant.detectors())
+            failing = Random(seed) if seed % FALLBACK_EVERY == FALLBACK_AT else None  # noqa: S311 - neither is this
+            world = World(loop, random, mutant.store, mutant.detectors(), failing)
             mutant.spoil(world)
             loop.run_until_complete(_Story(world, several=seed % SEVERAL_EVERY == 0).tell())
             broken, trace = tuple(world.broken), tuple(world.network.trace)

@@ -97,6 +97,8 @@ class Backend:
     asked: Callable[[Grounded], None]  # checks that it may be asked at all
     plans: dict[str, Plan] = field(default_factory=dict)  # by call
     billed: dict[str, Decimal] = field(default_factory=dict)  # by call
+    answered_by: dict[str, str] = field(default_factory=dict)  # model by call, from its first word on
+    spare_surcharge: Decimal = Decimal(0)  # what a fallback costs beyond its price
     calls: list[str] = field(default_factory=list)
     running: dict[str, list[str]] = field(default_factory=dict)  # requests by user, one entry a call
 
@@ -126,4 +128,6 @@ class Backend:
 
     def _bill(self, grounded: Grounded, usage: Usage) -> None:
         admitted = grounded.governed.admitted
-        self.billed[admitted.submission.request_id] = price(admitted.model, usage)
+        call_id, model = admitted.submission.request_id, admitted.model
+        self.answered_by[call_id] = model.id
+        self.billed[call_id] = price(model, usage) + (self.spare_surcharge if model.id == "spare" else 0)

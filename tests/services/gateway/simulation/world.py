@@ -21,6 +21,7 @@ from services.gateway.ports import Detectors, Ports
 from tests.services.gateway import fakes
 from tests.services.gateway.real_parts import settings
 from tests.services.gateway.simulation.driver import Driver, PostgresServer
+from tests.services.gateway.simulation.first_upstream import SPARE, FirstUpstream
 from tests.services.gateway.simulation.loop import Process, SimulatedLoop
 from tests.services.gateway.simulation.network import Network, Server
 from tests.services.gateway.simulation.own_time import EPOCH, wall_clock
@@ -38,6 +39,7 @@ BUDGET = RoleBudget(
 
 ROLE = fakes.role(
     "analyst",
+    models=("local", SPARE),
     collections=(),
     budget=BUDGET,
     limits=replace(fakes.LIMITS, concurrent_requests_max=CONCURRENT_MAX, output_tokens_max=512),
@@ -94,8 +96,14 @@ class Gateway:
 
 class World:
     def __init__(
-        self, loop: SimulatedLoop, random: Random, store: type[Store] = Store, detectors: Detectors | None = None
+        self,
+        loop: SimulatedLoop,
+        random: Random,
+        store: type[Store] = Store,
+        detectors: Detectors | None = None,
+        failing: Random | None = None,
     ) -> None:
+        """`failing` decides when the upstream that is asked first fails; without it it does not, and has no other."""
         self.loop = loop
         self.random = random
         self.network = Network(loop, random)
@@ -106,6 +114,8 @@ class World:
         self.kms, self.s3 = Server("kms"), Server("s3")
         self.archive = Archive(self.network, self.s3)
         self.backend = Backend(self.network, self._asked_of_the_model)
+        self.first = None if failing is None else FirstUpstream(self.backend, failing)
+        self._asked_of: set[tuple[str, str]] = set()  # call and model
         self.gateways: list[Gateway] = []
         self.requests: list[Asked] = []
         self.valkey_forgot = False  # a restart of Valkey frees all places: it keeps nothing
@@ -138,6 +148,8 @@ class World:
             backends={"openai": self.backend},
             detectors=self._detectors,
         )
+        if self.first is not None:
+            ports = replace(ports, models=self.first.models(), backends=self.first.backends())
         return Gateway(process, ledger, audit, limits, database, ports)
 
     def within(self, gateway: Gateway, work: object) -> asyncio.Task[None]:
@@ -221,7 +233,10 @@ class World:
         call_id = grounded.governed.admitted.submission.request_id
         request_id = request_of(call_id)
         self.require(self.store.is_durable(request_id, INTENT), f"{call_id}: called without a durable intent")
-        self.require(call_id not in self.backend.calls, f"{call_id}: called twice")
+        model = grounded.governed.admitted.model.id
+        self.require((call_id, model) not in self._asked_of, f"{call_id}: {model} was called twice")
+        self.require(call_id not in self.backend.answered_by, f"{call_id}: another was called after the first word")
+        self._asked_of.add((call_id, model))
         running = {*self.backend.running.get(grounded.governed.admitted.caller.subject, ())} - {request_id}
         self.require(self.valkey_forgot or len(running) < CONCURRENT_MAX, f"{call_id}: one too many at once")
 
