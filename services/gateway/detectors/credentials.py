@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from services.gateway.detectors.patterns import Pattern, PatternTable, find_in_views
-from services.gateway.detectors.text_views import View, disguises, unbroken
+from services.gateway.detectors.reading import Look
+from services.gateway.detectors.text_views import disguises, unbroken
 from services.gateway.exchange import Finding
 
 
@@ -21,18 +22,17 @@ class CredentialDetector:
     """Finds credentials in every reading of a text; issued ones also backwards, turned, or cut by line breaks."""
 
     def find(self, text: str) -> tuple[Finding, ...]:
-        return find_in_views(text, lambda view: _found(view, text))
+        return find_in_views(text, lambda look: _find(look, text))
 
 
-def _found(view: View, text: str) -> Iterator[Finding]:
-    plain = tuple(_TABLE.find(view))
-    yield from plain
-    for word in disguises(view):
-        yield from _ISSUED.find(word)
-    for word in unbroken(view):
-        for finding in _ISSUED.find(word):
-            if not _adds_only_words(finding, plain, text):
-                yield finding
+def _find(look: Look, text: str) -> list[Finding]:
+    plain = _TABLE.find(look)
+    found = list(plain)
+    for word in disguises(look.view):
+        found += _ISSUED.find(Look(word))
+    for word in unbroken(look.view):
+        found += (one for one in _ISSUED.find(Look(word)) if not _adds_only_words(one, plain, text))
+    return found
 
 
 def _adds_only_words(finding: Finding, plain: Iterable[Finding], text: str) -> bool:

@@ -1,8 +1,6 @@
-"""Tables of patterns, searched in linear time: one pass decides which few are worth running.
+"""Tables of patterns, searched in linear time: only those are run whose hints a text holds.
 
-Each pattern names hints, short literals without which it cannot match. An Aho-Corasick automaton
-finds all hints of a table in one pass over the text, so benign text costs that pass and nothing else.
-RE2 keeps the rest linear too; its `Set` is not used, because it reports "no match" when it runs out of memory.
+RE2 keeps them linear; its `Set` is not used, because it reports "no match" when it runs out of memory.
 """
 
 from __future__ import annotations
@@ -10,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-import ahocorasick
 import re2
 
-from services.gateway.detectors.text_views import View, fold, views
+from services.gateway.detectors.reading import Look, Patterns, await_one_of, looks
+from services.gateway.detectors.text_views import fold
 from services.gateway.exchange import Finding
 
 
@@ -38,6 +36,7 @@ class _Compiled:
     pattern: Pattern
     expression: re2._Regexp
     group: int
+    bit: Patterns
 
 
 class PatternTable:
@@ -45,38 +44,31 @@ class PatternTable:
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
         self._compiled = tuple(_compile(pattern) for pattern in patterns)
-        self._hints = ahocorasick.Automaton()
-        for hint, awaited in _by_hint(patterns).items():
-            self._hints.add_word(hint, awaited)
-        self._hints.make_automaton()
+        self._bits = sum(entry.bit for entry in self._compiled)
 
-    def find(self, view: View) -> Iterator[Finding]:
+    def find(self, look: Look) -> Sequence[Finding]:
         """Findings in one view, as spans of the original."""
-        seen = {awaited for _, awaited in self._hints.iter(view.text.lower())}
-        hinted = set().union(*(first for first, _ in seen)) & set().union(*(also for _, also in seen))
-        for index in sorted(hinted):
-            entry = self._compiled[index]
-            for match in entry.expression.finditer(view.text):
-                start, end = match.span(entry.group)
+        return tuple(self._found(look)) if look.hinted & self._bits else ()
+
+    def _found(self, look: Look) -> Iterator[Finding]:
+        view = look.view
+        for entry in self._compiled:
+            if not look.hinted & entry.bit:
+                continue
+            for start, end in spans(entry.expression, view.text, entry.group):
                 if entry.pattern.accept(view.text[start:end]):
                     yield Finding(entry.pattern.kind, *view.locate(start, end), entry.pattern.score)
 
 
-_Indexes = frozenset[int]
+def spans(expression: re2._Regexp, text: str, group: int = 0) -> Iterator[tuple[int, int]]:
+    """Where the expression, or a group of it, matches. In ASCII a byte is a character, which RE2 need not count."""
+    for match in expression.finditer(text.encode() if text.isascii() else text):
+        yield match.span(group)
 
 
-def _by_hint(patterns: Sequence[Pattern]) -> dict[str, tuple[_Indexes, _Indexes]]:
-    """For each hint, the patterns that wait for it, and those that also do. A pattern without `also` has one wait only.
-
-    Hints are folded as the texts are, so that both meet.
-    """
-    first: dict[str, set[int]] = {}
-    also: dict[str, set[int]] = {}
-    for index, pattern in enumerate(patterns):
-        for waiting, hints in ((first, pattern.hints), (also, pattern.also or pattern.hints)):
-            for hint in hints:
-                waiting.setdefault(fold(hint).lower(), set()).add(index)
-    return {hint: (frozenset(first.get(hint, ())), frozenset(also.get(hint, ()))) for hint in sorted({*first, *also})}
+def occurs(expression: re2._Regexp, text: str) -> bool:
+    """Whether the expression matches anywhere."""
+    return expression.search(text.encode()) is not None
 
 
 def compiled(expression: str) -> re2._Regexp:
@@ -89,12 +81,15 @@ def compiled(expression: str) -> re2._Regexp:
 
 def _compile(pattern: Pattern) -> _Compiled:
     expression = compiled(pattern.expression)
-    return _Compiled(pattern, expression, 1 if expression.groups else 0)
+    bit = await_one_of(pattern.hints, pattern.also)
+    return _Compiled(pattern, expression, 1 if expression.groups else 0, bit)
 
 
-def find_in_views(text: str, find: Callable[[View], Iterable[Finding]]) -> tuple[Finding, ...]:
+def find_in_views(text: str, find: Callable[[Look], Sequence[Finding]]) -> tuple[Finding, ...]:
     """Looks at every reading of `text` and settles overlaps: the findings do not overlap and are in order."""
-    found = [finding for view in views(text) for finding in find(view)]
+    found: list[Finding] = []
+    for look in looks(text):
+        found += find(look)
     return tuple(without_overlaps(found)) if found else ()
 
 

@@ -39,6 +39,7 @@ from stdnum.us import ssn
 from stdnum.za import idnr as za_id
 
 from services.gateway.detectors.patterns import Pattern, PatternTable, compiled, find_in_views
+from services.gateway.detectors.reading import Look
 from services.gateway.detectors.text_views import View
 from services.gateway.exchange import Finding
 
@@ -50,13 +51,14 @@ class PersonalDataDetector:
         return find_in_views(text, _find)
 
 
-def _find(view: View) -> Iterator[Finding]:
-    yield from _WORDS.find(view)
-    if _DIGIT.search(view.text):
-        yield from _WORDS_AND_DIGITS.find(view)
-        yield from _cards(view)
-        yield from _numbers(view)
-        yield from _lettered_numbers(view)
+def _find(look: Look) -> list[Finding]:
+    found = list(_WORDS.find(look))
+    if look.digits:
+        found += _WORDS_AND_DIGITS.find(look)
+        found += _cards(look.view)
+        found += _numbers(look.view)
+        found += _lettered_numbers(look.view)
+    return found
 
 
 # --- announced by words ----------------------------------------------------------------------------
@@ -116,7 +118,7 @@ _LICENCE = (
     r"(?i:driv(?:er'?s?|ing) licen[cs]e|f[uü]hrerschein(?:nummer)?|permis de conduire)"
     r"(?i:\s?(?:number|no|nr|#)?\.?)\s{0,2}(?:[:#=]|is)?\s{0,2}([A-Z0-9]{6,20})\b"
 )
-_DIGIT_HINTS = tuple("0123456789")
+_DIGITS = "0123456789"
 
 
 def _is_ip_address(value: str) -> bool:
@@ -187,7 +189,7 @@ _WORDS_AND_DIGITS = PatternTable(
         Pattern(
             "ip_address",
             r"\b(?:[0-9]{1,3}\.){3}[0-9]{1,3}\b",
-            tuple(f".{digit}" for digit in _DIGIT_HINTS),
+            tuple(f".{digit}" for digit in _DIGITS),
             accept=_is_ip_address,
         ),
         Pattern(
@@ -207,7 +209,8 @@ _WORDS_AND_DIGITS = PatternTable(
         Pattern(
             "postal_address",
             _STREET,
-            (" st", " r", " av", " l", " dr", " b", " c", " way", " te", " pl", " sq", " hi", " pa"),
+            (" st", " rd", " road", " av", " lane", " ln", " dr", " boulevard", " blvd", " court", " ct", " crescent",
+             " close", " way", " terrace", " pl", " sq", " highway", " parkway"),
             score=0.7,
         ),
         Pattern(
@@ -227,7 +230,6 @@ _WORDS_AND_DIGITS = PatternTable(
 
 # --- numbers ---------------------------------------------------------------------------------------
 
-_DIGIT = compiled("[0-9]")
 _NUMBER = compiled(r"(?:\+|\(\+?)?[0-9](?:[ \t./()\x{2D}]{0,3}[0-9]){5,22}")
 _WORDS_BEFORE_CHARS = 40
 

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import codecs
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 
 import msgspec
 
-from services.gateway.detectors.patterns import Pattern, PatternTable, compiled, find_in_views
+from services.gateway.detectors.patterns import Pattern, PatternTable, compiled, find_in_views, occurs
+from services.gateway.detectors.reading import Look, await_one_of
 from services.gateway.detectors.text_views import Decoded, Piece, Spliced, View
 from services.gateway.exchange import Finding
 
@@ -75,20 +76,37 @@ _TABLE = PatternTable(_load())
 
 _LEET = str.maketrans("013457@$!|", "oieastasii")
 _LEET_WORD = compiled(r"[a-z][013457@$!|]+[a-z]")
-_SCRAMBLED = compiled("vtaber|vafgehpgvba|qvfertneq|cebzcg|snoitcurtsni|erongi|draagersid|tpmorp")
+_SCRAMBLED = await_one_of(
+    ("vtaber", "vafgehpgvba", "qvfertneq", "cebzcg", "snoitcurtsni", "erongi", "draagersid", "tpmorp")
+)
 
 
-def _find(view: View) -> Iterator[Finding]:
-    yield from _TABLE.find(view)
-    for other in _respelt(view):
-        yield from _TABLE.find(other)
+def _find(look: Look) -> list[Finding]:
+    found = list(_TABLE.find(look))
+    if look.hinted & _SCRAMBLED:
+        found += _found_in(_unscrambled(look.view))
+    if _has_leet(look):
+        found += _found_in(_without_leet(look.view))
+    return found
 
 
-def _respelt(view: View) -> Iterator[View]:
-    """The view in plain spelling, if it has l33t letters, ROT13 or words written backwards."""
-    whole, lowered = (0, len(view.text)), view.text.lower()
-    if _SCRAMBLED.search(lowered):
-        yield Decoded(codecs.encode(view.text, "rot13"), view, whole)
-        yield Decoded(view.text[::-1], view, whole)
-    if _LEET_WORD.search(lowered):
-        yield Spliced(view.text.translate(_LEET), view, (Piece(0, *whole, verbatim=True),))
+def _has_leet(look: Look) -> bool:
+    text = look.view.text
+    signs = look.digits or "@" in text or "$" in text or "!" in text or "|" in text
+    return signs and occurs(_LEET_WORD, text.lower())
+
+
+def _found_in(others: Iterable[View]) -> Iterator[Finding]:
+    for other in others:
+        yield from _TABLE.find(Look(other))
+
+
+def _unscrambled(view: View) -> Iterator[View]:
+    """What was written in ROT13 or backwards."""
+    whole = (0, len(view.text))
+    yield Decoded(codecs.encode(view.text, "rot13"), view, whole)
+    yield Decoded(view.text[::-1], view, whole)
+
+
+def _without_leet(view: View) -> Iterator[View]:
+    yield Spliced(view.text.translate(_LEET), view, (Piece(0, 0, len(view.text), verbatim=True),))

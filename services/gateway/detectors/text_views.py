@@ -24,7 +24,7 @@ import html
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -54,6 +54,12 @@ class Original:
 
     def locate(self, start: int, end: int) -> Span:
         return start, end
+
+
+class Plain(Original):
+    """A text with one reading only, in which no word can be in disguise."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +121,21 @@ class Folded:
         return [index for index, char in enumerate(self.parent.text) for _ in _FOLD[ord(char)]]
 
 
-def views(text: str) -> Iterator[View]:
+def views(text: str) -> Iterable[View]:
     """The original first, then every other reading of it that differs."""
-    if text.isascii() and not _MORE_THAN_ONE_READING.search(text):
-        return iter((Original(text),))
+    if text.isascii():
+        written = text.encode()
+        if not _MORE_THAN_PLAIN.search(written):
+            return (Plain(text),)
+        if not _MORE_THAN_ONE_READING.search(written):
+            return (Original(text),)
     return _readings(Original(_without_surrogates(text)), 0)
 
 
 def _readings(view: View, depth: int) -> Iterator[View]:
     yield view
     clearest = view
-    if not view.text.isascii() or _CONTROL.search(view.text):
+    if not view.text.isascii() or _CONTROL.search(view.text.encode()):
         folded = fold(view.text)
         if folded != view.text:
             clearest = Folded(folded, view)
@@ -251,7 +261,7 @@ _BASE64_RE, _BASE32_RE, _HEX_RE, _BINARY_RE, _CODES_RE = (
 def _children(view: View, clearest: View) -> Iterator[View]:
     if view is not clearest:
         yield from _reversed_views(view)
-    if not _ANYTHING.search(clearest.text):
+    if not _ANYTHING.search(clearest.text.encode()):
         return
     yield from _spliced(clearest, _ESCAPES_RE, _unescape)
     yield from _spliced(clearest, _SPACED_RE, _join)
@@ -368,11 +378,14 @@ def _reversed_views(view: View) -> Iterator[View]:
 WORD_CHARS_MIN = 16  # no credential is shorter
 PIECE_CHARS_MIN = 10  # of a word cut once; cut more often its pieces may be of any length
 _IN_WORD = r"[A-Za-z0-9_.~+/=:-]"
-_LONG = rf"{_IN_WORD}{{{WORD_CHARS_MIN},}}"
+# In a long word that is no plain one stands what stands in no plain one, half a word from its end or its beginning.
+_HALF = rf"{_IN_WORD}{{{WORD_CHARS_MIN // 2}}}"
+_LONG = rf"{_HALF}[A-Z0-9_~+=]|{_IN_WORD}[A-Z0-9_~+=]{_HALF}|[0-9_~+=]{_HALF}"
 _CUT = (
     rf"{_IN_WORD}{{{PIECE_CHARS_MIN},}}\r?\n{_IN_WORD}|{_IN_WORD}\r?\n{_IN_WORD}{{{PIECE_CHARS_MIN},}}"
     rf"|{_IN_WORD}(?:\r?\n{_IN_WORD}{{1,{PIECE_CHARS_MIN}}})\r?\n{_IN_WORD}"
 )
+_MORE_THAN_PLAIN = re2.compile(f"{_ENCODED}|{_CONTROLS}|{_LONG}")
 _ANY_LONG, _ANY_CUT = re2.compile(_LONG), re2.compile(_CUT)
 # Runs that never go back: linear in any text, and quicker here than RE2, which counts its places anew each time.
 _LONG_WORDS = re.compile(rf"(?<!{_IN_WORD}){_IN_WORD}{{{WORD_CHARS_MIN},}}+")
@@ -408,9 +421,13 @@ class Unbroken:
         return self.parent.locate(origins[start], origins[max(start, end - 1)] + 1)
 
 
-def disguises(view: View) -> Iterator[View]:
+def disguises(view: View) -> Iterable[View]:
     """All long words that are no plain ones, backwards and with their letters turned by thirteen."""
-    if not _ANY_LONG.search(view.text):
+    return () if isinstance(view, Plain) else _disguises(view)
+
+
+def _disguises(view: View) -> Iterator[View]:
+    if not _ANY_LONG.search(view.text.encode()):
         return
     spans: list[tuple[int, Span]] = []
     texts: list[str] = []
@@ -427,9 +444,13 @@ def disguises(view: View) -> Iterator[View]:
         yield Words("\n".join(texts), view, tuple(spans))
 
 
-def unbroken(view: View) -> Iterator[View]:
+def unbroken(view: View) -> Iterable[View]:
     """Words that line breaks cut, pulled together: once into long pieces, or often."""
-    if "\n" not in view.text or not _ANY_CUT.search(view.text):
+    return _unbroken(view) if "\n" in view.text else ()
+
+
+def _unbroken(view: View) -> Iterator[View]:
+    if not _ANY_CUT.search(view.text.encode()):
         return
     for match in _CUT_WORDS.finditer(view.text):
         pieces = match.group().split()
