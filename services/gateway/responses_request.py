@@ -9,6 +9,7 @@ as a chat request, so the same controls see it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -22,7 +23,7 @@ from services.gateway.chat_request import (
     different_tools,
     refuse_role,
 )
-from services.gateway.exchange import Endpoint, Image, Message, Parameters, Submission, Tool, ToolCall
+from services.gateway.exchange import Denied, Endpoint, Image, Message, Parameters, Submission, Tool, ToolCall
 from services.gateway.images import image, refuse_too_many
 from services.gateway.request_body import (
     Arrival,
@@ -179,7 +180,12 @@ _ALL_FIELDS = ("role", "content", "call_id", "name", "arguments", "output")
 
 def read_responses(arrival: Arrival, body: bytes) -> ResponsesRequest:
     """The submission in `body`; Denied 400 naming the field that is wrong."""
-    read = decode(body, _decoder)
+    try:
+        read = decode(body, _decoder)
+    except Denied as denied:
+        if (denied.param or "").startswith("tool"):
+            _refuse_others_tools(body)
+        raise
     refuse_switched_on(read, _OFF)
     if read.stream_options is not None and not read.stream:
         refuse("stream_options", "invalid_value", "stream_options needs stream=true.")
@@ -196,6 +202,50 @@ def read_responses(arrival: Arrival, body: bytes) -> ResponsesRequest:
         parameters=_parameters(read),
     )
     return ResponsesRequest(submission, _settings(read))
+
+
+# --- tools that somebody else runs --------------------------------------------------------------------------
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    type: str = "function"
+
+
+class _Kinds(msgspec.Struct, frozen=True):
+    """A body that was refused, read again for the kinds of its tools alone."""
+
+    tools: list[_Kind] | None = None
+    tool_choice: str | _Kind | None = None
+
+
+# OpenAI's own, https://platform.openai.com/docs/api-reference/responses/create, with or without a date behind.
+_OTHERS_TOOLS = (
+    *("web_search", "file_search", "code_interpreter", "mcp", "image_generation", "computer", "tool_search"),
+    *("local_shell", "shell", "apply_patch"),
+)
+_kinds = msgspec.json.Decoder(_Kinds)
+
+
+def _refuse_others_tools(body: bytes) -> None:
+    """Says of the first tool that OpenAI would run why it is refused, and what is not."""
+    read = _Kinds()
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):  # what is wrong with it has been found already
+        read = _kinds.decode(body)
+    for index, tool in enumerate(read.tools or ()):
+        _refuse_others_tool(f"tools[{index}].type", tool.type)
+    if isinstance(read.tool_choice, _Kind):
+        _refuse_others_tool("tool_choice.type", read.tool_choice.type)
+
+
+def _refuse_others_tool(place: str, kind: str) -> None:
+    known = next((one for one in _OTHERS_TOOLS if kind == one or kind.startswith(f"{one}_")), None)
+    if known is not None:
+        refuse(
+            place,
+            "unsupported_value",
+            f"{place}: {known} is not supported: no tool runs on the side of the model, where nothing controls it. "
+            "Tools of type function are allowed: your own program runs them and sends what they found as input.",
+        )
 
 
 # --- items --------------------------------------------------------------------------------------------------

@@ -76,6 +76,36 @@ def embedded() -> Any:
     return [entry["embedding"] for entry in answer.data]
 
 
+RESPONSE: dict[str, Any] = {"input": "Leave?", "api_base": URL, "api_key": "alice", "num_retries": 0, "max_retries": 0}
+
+
+def response(model: str) -> Any:
+    answer = litellm.responses(model=f"openai/{model}", **RESPONSE)
+    (message,) = answer.output
+    usage = [answer.usage.input_tokens, answer.usage.output_tokens]
+    return {"text": message.content[0].text, "status": answer.status, "usage": usage}
+
+
+def streamed_response(model: str) -> Any:
+    events = list(litellm.responses(model=f"openai/{model}", stream=True, **RESPONSE))
+    texts = [event.delta for event in events if event.type.value == "response.output_text.delta"]
+    return {"text": "".join(texts), "n": len(texts), "last": events[-1].type.value}
+
+
+def called_response(model: str) -> Any:
+    tools: Any = [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}]
+    answer = litellm.responses(model=f"openai/{model}", tools=tools, **RESPONSE)
+    return [[item.name, json.loads(item.arguments)] for item in answer.output if item.type == "function_call"]
+
+
+def failed_response(**changes: Any) -> Any:
+    try:
+        litellm.responses(**({"model": "openai/local"} | RESPONSE | changes))
+    except Exception as error:  # noqa: BLE001 - which one it is, is the question
+        return type(error).__name__
+    return None
+
+
 def failure(**changes: Any) -> Any:
     try:
         litellm.completion(**({"model": "openai/local"} | ASKED | changes))
@@ -95,6 +125,15 @@ ACTS: dict[str, Callable[[], Any]] = {
     "called in a stream": lambda: called("local", stream=True),
     "called of Bedrock": lambda: called("nova", stream=False),
     "embedded": embedded,
+    "response": lambda: response("local"),
+    "response of Bedrock": lambda: response("nova"),
+    "streamed response": lambda: streamed_response("local"),
+    "streamed response of Bedrock": lambda: streamed_response("nova"),
+    "called in a response": lambda: called_response("local"),
+    "called in a response of Bedrock": lambda: called_response("nova"),
+    "a response from memory": lambda: failed_response(previous_response_id="resp_1"),
+    "a response with a search": lambda: failed_response(tools=[{"type": "web_search"}]),
+    "a response for a stranger": lambda: failed_response(api_key="mallory"),
     "a stranger": lambda: failure(api_key="mallory"),
     "a system message": lambda: failure(messages=[{"role": "system", "content": "x"}]),
     "an unknown model": lambda: failure(model="openai/gpt-9"),

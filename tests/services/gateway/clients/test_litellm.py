@@ -84,6 +84,31 @@ def test_a_tool_call(act: str, ask: Ask, site: Site) -> None:
     assert ask(act) == {"calls": [["weather", {"city": "Oslo"}]], "reason": "tool_calls"}
 
 
+@pytest.mark.parametrize("backend", ["", " of Bedrock"])
+def test_a_response_whole_and_streamed(backend: str, ask: Ask, site: Site) -> None:
+    assert ask(f"response{backend}") == {"text": site.script.text, "status": "completed", "usage": list(USAGE)}
+    site.script.deltas = [f"word{n} " for n in range(80)]
+    streamed = ask(f"streamed response{backend}")
+    assert (streamed["text"], streamed["last"]) == (site.script.text, "response.completed")
+    assert streamed["n"] > 3
+    assert {record.body["endpoint"] for record in site.world.audit.records if "endpoint" in record.body} == {
+        "responses"
+    }
+
+
+@pytest.mark.parametrize("backend", ["", " of Bedrock"])
+def test_a_tool_call_of_a_response(backend: str, ask: Ask, site: Site) -> None:
+    site.script.deltas, site.script.calls, site.script.reason = (), (OSLO,), "tool_calls"
+    assert ask(f"called in a response{backend}") == [["weather", {"city": "Oslo"}]]
+
+
+def test_failures_of_a_response_are_the_exceptions_it_knows(ask: Ask, site: Site) -> None:
+    assert ask("a response for a stranger") == "AuthenticationError"
+    assert ask("a response from memory") == "BadRequestError"
+    assert ask("a response with a search") == "BadRequestError"
+    assert site.script.bodies == []
+
+
 def test_embeddings(ask: Ask) -> None:
     assert ask("embedded") == [VECTOR, VECTOR]
 

@@ -147,11 +147,56 @@ def test_what_would_need_a_memory_is_refused_by_name(name: str, site: Site) -> N
     assert site.script.bodies == []
 
 
-@pytest.mark.parametrize("kind", ["web_search", "mcp", "computer_use_preview", "code_interpreter", "file_search"])
-def test_a_tool_that_somebody_else_runs_is_refused(kind: str, sdk: Sdk, site: Site) -> None:
+# As OpenAI documents each of them, with what else it needs.
+OTHERS_TOOLS: dict[str, dict[str, Any]] = {
+    "web_search": {"filters": {"allowed_domains": ["example.org"]}},
+    "web_search_preview_2025_03_11": {"search_context_size": "low"},
+    "file_search": {"vector_store_ids": ["vs_1"]},
+    "code_interpreter": {"container": {"type": "auto"}},
+    "mcp": {"server_label": "x", "server_url": "http://127.0.0.1:9/", "require_approval": "never"},
+    "image_generation": {"quality": "low"},
+    "computer_use_preview": {"display_width": 1, "display_height": 1, "environment": "browser"},
+    "computer": {},
+    "local_shell": {},
+    "shell": {},
+    "apply_patch": {},
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS_TOOLS)
+def test_a_tool_that_somebody_else_runs_is_refused_by_name_and_told_what_is_allowed(
+    kind: str, sdk: Sdk, site: Site
+) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
-        ask(sdk, tools=[{"type": kind}])
-    assert (refused.value.param or "").startswith("tools")
+        ask(sdk, tools=[TOOL, {"type": kind, **OTHERS_TOOLS[kind]}])
+    assert (refused.value.param, refused.value.code) == ("tools[1].type", "unsupported_value")
+    assert kind.startswith(refused.value.message.partition("tools[1].type: ")[2].split(" ")[0])
+    assert "Tools of type function are allowed" in refused.value.message
+    assert site.script.bodies == []
+
+
+@pytest.mark.parametrize("kind", OTHERS_TOOLS)
+def test_a_wish_for_a_tool_that_somebody_else_runs_is_refused_by_name(kind: str, site: Site) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(Sdk("sync", site.url), tools=[TOOL], tool_choice={"type": kind})
+    assert (refused.value.param, refused.value.code) == ("tool_choice.type", "unsupported_value")
+    assert site.script.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("tools", "param"),
+    [
+        ([{"type": "web"}], "tools[0].type"),
+        ([{"type": "function"}], "tools[0].name"),
+        (["mcp"], "tools[0]"),
+        (7, "tools"),
+    ],
+)
+def test_what_is_no_tool_at_all_is_refused_in_other_words(tools: Any, param: str, site: Site) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        ask(Sdk("sync", site.url), tools=tools)
+    assert refused.value.param == param
+    assert "is not supported" not in refused.value.message
     assert site.script.bodies == []
 
 
