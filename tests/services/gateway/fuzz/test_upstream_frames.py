@@ -38,10 +38,11 @@ SSE, EVENTS = tuple(sse_frames(SCRIPT)), tuple(event_frames(SCRIPT))
 STATUSES = (200, 502, 503, 504)
 
 
-def ask(wire: Wire, model: str, raw: Sequence[bytes], path: str = CHAT) -> Answer:
+def ask(wire: Wire, model: str, raw: Sequence[bytes], path: str = CHAT, choices: int = 1) -> Answer:
     wire.site.reset()
     wire.site.script.raw = [piece for piece in raw if piece] or [b"\n"]
-    asked = {"messages": [{"role": "user", "content": "Leave?"}]} if path == CHAT else {"input": "Leave?"}
+    chat = {"messages": [{"role": "user", "content": "Leave?"}], "n": choices}
+    asked = chat if path == CHAT else {"input": "Leave?"}
     return wire.again(path, json.dumps({"model": model, "stream": True, **asked}).encode())
 
 
@@ -52,8 +53,8 @@ def assert_judged(wire: Wire, answer: Answer) -> None:
         assert KEY not in said
     elif answer.status == 200:
         events = require_events(answer)
-        said = "".join(_text(event) for event in events)
-        assert KEY not in said
+        for index in range(4):
+            assert KEY not in "".join(_text(event) for event in events if _index(event) == index)
         assert not any(call.get("function") for event in events for call in _delta(event).get("tool_calls", ()))
     else:
         require_openais_shape(answer)
@@ -61,6 +62,11 @@ def assert_judged(wire: Wire, answer: Answer) -> None:
     assert b"shell" not in answer.body
     assert wire.site.world.nothing_is_left_open()
     assert wire.site.world.audit.kinds == ["intent", "outcome"]
+
+
+def _index(event: dict[str, Any]) -> int:
+    choices = event.get("choices") or [{}]
+    return int(choices[0].get("index", 0))
 
 
 def _delta(event: dict[str, Any]) -> dict[str, Any]:
@@ -121,12 +127,13 @@ def bent_frames(draw: st.DrawFn, frames: tuple[bytes, ...], noise: st.SearchStra
     line_end=st.sampled_from([b"\n", b"\r\n"]),
     merged=st.booleans(),
     path=st.sampled_from([CHAT, RESPONSES]),
+    choices=st.sampled_from([1, 1, 2, 4]),
 )
 def test_no_events_of_openais_api_break_the_gateway_or_let_a_secret_out(
-    wire: Wire, frames: list[bytes], line_end: bytes, merged: bool, path: str
+    wire: Wire, frames: list[bytes], line_end: bytes, merged: bool, path: str, choices: int
 ) -> None:
     written = [piece.replace(b"\n", line_end) for piece in frames]
-    assert_judged(wire, ask(wire, "local", [b"".join(written)] if merged else written, path))
+    assert_judged(wire, ask(wire, "local", [b"".join(written)] if merged else written, path, choices))
 
 
 @many
