@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
@@ -95,30 +92,6 @@ async def test_of_200_requests_at_once_a_budget_for_3_admits_3(ledger: Ledger, o
     refusals = [result for result in results if isinstance(result, Denied)]
     assert len(refusals) == 197
     assert {(one.status, one.code, one.retryable) for one in refusals} == {(429, "insufficient_quota", False)}
-    assert await budgets(owner) == {USER: (0, 3), WORKLOAD: (0, 3)}
-
-
-async def test_of_200_requests_in_two_processes_a_budget_for_3_admits_3(
-    postgres: Postgres, database_name: str, owner: asyncpg.Connection
-) -> None:
-    processes = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.services.gateway.ledger.reserving_process",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={**os.environ, "GATEWAY_DATABASE_PASSWORD": "-", "PYTHONWARNINGS": "default"},
-        )
-        for _ in range(2)
-    ]
-    given = json.dumps({"port": postgres.port, "database": database_name, "requests": 100}).encode() + b"\n"
-    for process in processes:
-        assert process.stdout is not None
-        assert await process.stdout.readline() == b"ready\n"
-    answers = await asyncio.gather(*(process.communicate(given) for process in processes))
-
-    assert sum(int(out) for out, _ in answers) == 3
     assert await budgets(owner) == {USER: (0, 3), WORKLOAD: (0, 3)}
 
 
