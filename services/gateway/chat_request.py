@@ -6,7 +6,6 @@ After the shape come the rules that a shape cannot say: roles, combinations, and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -150,8 +149,7 @@ class ChatBody(Strict, frozen=True):
     web_search_options: Never = None
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
+class ChatRequest(msgspec.Struct, frozen=True, gc=False):
     """A chat submission and the one wish that concerns only how the answer is framed."""
 
     submission: Submission

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from services.gateway.exchange import Caller, Denied, Finish, Released, ReleasedChoice, Submission, Usage
 from services.gateway.pipeline import Journey, Observer, unexpected

@@ -2,8 +2,13 @@
 
     Submission → Admitted → Governed → Intended → Grounded → Generated → Released… | Denied
 
-Each type holds the one before it, so a stage cannot be left out without a type error. This module
-imports the standard library only; vendors' shapes end at the edges (adapters and HTTP schemas).
+Each type holds the one before it, so a stage cannot be left out without a type error. Vendors' shapes end at the
+edges (adapters and HTTP schemas).
+
+What is made anew for each request or event is a msgspec.Struct, what is loaded once is a dataclass: both immutable
+and typed, but a frozen dataclass writes its fields one by one through object.__setattr__, ten times as slow.
+`gc=False` where no field can ever hold what holds it: text, numbers, and others of their kind.
+https://msgspec.dev/structs.html
 """
 
 from __future__ import annotations
@@ -13,6 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+
+import msgspec
 
 
 class DataClass(StrEnum):
@@ -49,15 +56,13 @@ class Endpoint(StrEnum):
 # --- what a caller sends --------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(msgspec.Struct, frozen=True, gc=False):
     id: str
     name: str
     arguments: str  # JSON text, as the model wrote it: untrusted
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(msgspec.Struct, frozen=True, gc=False):
     """An image of a user's turn, whole and of a known format. The text controls do not see what it shows."""
 
     media_type: str  # image/png, image/jpeg, image/gif or image/webp, as its first bytes say too
@@ -68,8 +73,7 @@ class Image:
         return self.media_type.removeprefix("image/")
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One turn. `role` is user, assistant or tool: callers cannot send system or developer text.
 
     Images come before the text of their turn.
@@ -82,15 +86,13 @@ class Message:
     images: tuple[Image, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(msgspec.Struct, frozen=True, gc=False):
     name: str
     description: str
     parameters: str  # JSON Schema as JSON text
 
 
-@dataclass(frozen=True, slots=True)
-class Parameters:
+class Parameters(msgspec.Struct, frozen=True, gc=False):
     """Sampling parameters that a caller may choose; None means the backend's default."""
 
     output_tokens_max: int | None = None
@@ -103,8 +105,7 @@ class Parameters:
     parallel_tool_calls: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True, gc=False):
     """What arrived, already of the right shape, not yet trusted in any other way.
 
     `model` is the id the caller asked for. For embeddings, `messages` holds one user message a text.
@@ -119,7 +120,7 @@ class Submission:
     messages: tuple[Message, ...]
     stream: bool = False
     tools: tuple[Tool, ...] = ()
-    parameters: Parameters = field(default_factory=Parameters)
+    parameters: Parameters = msgspec.field(default_factory=Parameters)
     choices: int = 1  # answers to the same prompt, all of one request
 
 
@@ -252,16 +253,14 @@ class ModelOffer:
         return self.workload_profiles.get(workload, self.upstream_model)
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True, gc=False):
     """Money set aside before the model is called; settled to what was really used."""
 
     id: str
     usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(msgspec.Struct, frozen=True, gc=False):
     """What is left of one limit a minute, where it is tightest: for the caller, the tenant or the workload."""
 
     limit: int
@@ -269,8 +268,7 @@ class Rate:
     reset_ms: int  # until all of it is there again, if nobody asks for more
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(msgspec.Struct, frozen=True, gc=False):
     """What the limiter's decision on a request left over, that request included."""
 
     requests: Rate
@@ -278,8 +276,7 @@ class Allowance:
     output_tokens: Rate
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True, gc=False):
     """A place among the concurrent requests and the tokens charged in advance for it."""
 
     id: str
@@ -289,8 +286,7 @@ class Lease:
     allowance: Allowance | None = None  # None where nothing was counted
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(msgspec.Struct, frozen=True):
     """The caller is known, may do this, and limits and money allow it."""
 
     submission: Submission
@@ -311,8 +307,7 @@ class Admitted:
 # --- what the detectors say, what the stages decide ---------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, gc=False):
     """Something a detector saw in text[start:end]. Detectors find; stages decide."""
 
     kind: str  # e.g. "email_address", "aws_access_key", "instruction_override"
@@ -321,8 +316,7 @@ class Finding:
     score: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(msgspec.Struct, frozen=True, gc=False):
     """A passage of an ingested document, already masked when it was ingested."""
 
     collection: str
@@ -334,8 +328,7 @@ class Chunk:
     distance: float = 0.0  # cosine distance to the question
 
 
-@dataclass(frozen=True, slots=True)
-class Governed:
+class Governed(msgspec.Struct, frozen=True):
     """Prompt text without credentials and with personal data masked; screened; a template is chosen.
 
     `placeholders` maps each placeholder put into the prompt to the caller's own value; it lives only
@@ -351,15 +344,13 @@ class Governed:
     tools: tuple[Tool, ...] = ()  # allowed by the role, with the registration's schemas
 
 
-@dataclass(frozen=True, slots=True)
-class Intended:
+class Intended(msgspec.Struct, frozen=True):
     """The intent record is durable: from here on, and not before, the world outside may be called."""
 
     governed: Governed
 
 
-@dataclass(frozen=True, slots=True)
-class Grounded:
+class Grounded(msgspec.Struct, frozen=True):
     """The prompt is complete: rendered system text, scoped passages and the caller's masked turns."""
 
     governed: Governed
@@ -371,8 +362,7 @@ class Grounded:
 # --- what comes back: one canonical event stream for every endpoint ----------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Tokens as the backend counted them; what a cache held or took is part of `input_tokens` here."""
 
     input_tokens: int
@@ -381,20 +371,17 @@ class Usage:
     cache_write_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCallReady:
+class ToolCallReady(msgspec.Struct, frozen=True, gc=False):
     """A complete tool call: deltas are held until the arguments are whole."""
 
     call: ToolCall
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(msgspec.Struct, frozen=True, gc=False):
     """The last event. `reason` is OpenAI's: stop, length, tool_calls or content_filter."""
 
     reason: str
@@ -406,23 +393,20 @@ class Finish:
 Event = TextDelta | ToolCallReady | Finish
 
 
-@dataclass(frozen=True, slots=True)
-class Generated:
+class Generated(msgspec.Struct, frozen=True):
     """The model is answering. Nothing in `events` is trusted yet."""
 
     grounded: Grounded
     events: AsyncIterator[Event]
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(msgspec.Struct, frozen=True):
     """An event that a verdict covers: this, and only this, may leave the gateway."""
 
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
-class ReleasedChoice(Released):
+class ReleasedChoice(Released, frozen=True):
     """An event of one of several answers to the same prompt; `index` counts from 0."""
 
     index: int
@@ -486,8 +470,7 @@ class Unavailable(Denied):
 # --- what is written down ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AuditRecord:
+class AuditRecord(msgspec.Struct, frozen=True):
     """One line of the audit chain. `kind` is intent, outcome, refusal, retrieval or ingestion.
 
     `body` is flat JSON (str, int, float, bool, None, lists of str): identities, digests, counts and

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -33,8 +32,7 @@ class Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Unknown fields are errors, at every depth."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True, gc=False):
     """What is known of a request before its body is read."""
 
     request_id: str

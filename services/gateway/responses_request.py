@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -138,8 +137,7 @@ class ResponsesBody(Strict, frozen=True):
     safety_identifier: Never = None
 
 
-@dataclass(frozen=True, slots=True)
-class ResponsesRequest:
+class ResponsesRequest(msgspec.Struct, frozen=True):
     """A submission, and the caller's own settings, which the answer repeats."""
 
     submission: Submission

@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from services.gateway.adapters.audit_writer import ChainWriter
 from services.gateway.adapters.database import Database

@@ -18,6 +18,8 @@ from decimal import ROUND_UP, Decimal
 from functools import lru_cache
 from typing import TypeVar, cast
 
+import msgspec
+
 from services.gateway.adapters.database import Database
 from services.gateway.adapters.group_call import GroupCall
 from services.gateway.exchange import Caller, Denied, Registration, Reservation, Role, RoleBudget, Unavailable
@@ -47,8 +49,7 @@ class _Budget:
     said: str  # as the caller is told
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(msgspec.Struct, frozen=True):
     id: str  # a UUID's 32 hexadecimal digits, all of them random
     request_id: str
     usd: Decimal

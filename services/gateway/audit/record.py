@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
@@ -47,8 +46,7 @@ class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """What one record is to say, already in bytes, before it has its place in a chain."""
 
     kind: str
@@ -56,8 +54,7 @@ class Entry:
     body: msgspec.Raw
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True, gc=False):
     """A record as the audit store holds it."""
 
     seq: int

@@ -8,8 +8,9 @@ of a prompt, answer, document or credential ever reaches this module's output.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+
+import msgspec
 
 from services.gateway.exchange import (
     Admitted,
@@ -36,8 +37,7 @@ Body = dict[str, str | int | float | bool | tuple[str, ...] | None]
 _SENSITIVITY = {data_class: rank for rank, data_class in enumerate(DataClass)}
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """How an admitted request ended."""
 
     finish: str  # OpenAI's finish reason, or disconnected, failed

@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from time import monotonic
+
+from msgspec.structs import replace
 
 from services.gateway.exchange import Finish, Grounded, Released, ReleasedChoice, TextDelta, ToolCallReady, Usage
 from services.gateway.ports import Detectors, Model

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import replace
 from time import monotonic
+
+from msgspec.structs import replace
 
 from services.gateway.exchange import Denied, Event, Generated, Grounded, ModelOffer
 from services.gateway.ports import Model

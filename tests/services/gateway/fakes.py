@@ -15,6 +15,8 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
+from msgspec import structs
+
 from services.gateway.exchange import (
     Allowance,
     AuditRecord,
@@ -127,7 +129,7 @@ def submission(*texts: str, bearer: str = "alice", **changes: Any) -> Submission
         model="local",
         messages=tuple(Message("user", text) for text in texts or ("How many days of leave are there?",)),
     )
-    return replace(base, **changes)
+    return structs.replace(base, **changes)
 
 
 class FakeIdentity:

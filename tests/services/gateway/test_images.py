@@ -8,11 +8,12 @@ import struct
 import zlib
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import pytest
+from msgspec import structs
 
 from services.gateway.adapters import bedrock_model, openai_model
 from services.gateway.edge import application
@@ -239,5 +240,5 @@ async def test_a_turn_may_be_an_image_alone(site: Site) -> None:
     grounded = site.world.model.prompts[0]
     body = json.loads(openai_model.request_body(grounded, stream=False))
     assert [part["type"] for part in body["messages"][1]["content"]] == ["image_url"]
-    silent = replace(grounded.governed.messages[0], images=())
+    silent = structs.replace(grounded.governed.messages[0], images=())
     assert bedrock_model.turns([silent]) == []

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.gateway.audit.head import StoredHead
 from services.gateway.audit.record import RECOVERY, Row
@@ -42,22 +43,22 @@ def _record(data: st.DataObject) -> Callable[[Row], Row]:
     def change(row: Row) -> Row:
         place = data.draw(st.integers(0, len(row.record) - 1))
         other = data.draw(st.characters(codec="utf-8").filter(lambda character: character != row.record[place]))
-        return replace(row, record=row.record[:place] + other + row.record[place + 1 :])
+        return structs.replace(row, record=row.record[:place] + other + row.record[place + 1 :])
 
     return change
 
 
 def _hash(data: st.DataObject) -> Callable[[Row], Row]:
     bit = data.draw(st.integers(0, 255))
-    return lambda row: replace(row, hash=(int.from_bytes(row.hash) ^ 1 << bit).to_bytes(32))
+    return lambda row: structs.replace(row, hash=(int.from_bytes(row.hash) ^ 1 << bit).to_bytes(32))
 
 
 def _kind(_data: st.DataObject) -> Callable[[Row], Row]:
-    return lambda row: replace(row, kind="refusal")
+    return lambda row: structs.replace(row, kind="refusal")
 
 
 def _request_id(_data: st.DataObject) -> Callable[[Row], Row]:
-    return lambda row: replace(row, request_id="request-99")
+    return lambda row: structs.replace(row, request_id="request-99")
 
 
 @given(st.integers(0, 13))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import structs
 
 from services.gateway.adapters.audit_signer import AuditKey
 from services.gateway.audit.head import StoredHead, name, seal, state
@@ -81,4 +82,4 @@ def written(requests: int = 6) -> Written:
 
 
 def moved(row_: Row, seq: int) -> Row:
-    return replace(row_, seq=seq)
+    return structs.replace(row_, seq=seq)

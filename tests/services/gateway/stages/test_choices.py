@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.gateway.choices_journey import ChoicesJourney
 from services.gateway.exchange import (
@@ -86,8 +87,10 @@ async def interleaved(answers: Sequence[Sequence[Event]], order: Sequence[int]) 
 
 def _with_choices(prompt: Grounded, count: int) -> Grounded:
     admitted = prompt.governed.admitted
-    many = replace(admitted, submission=replace(admitted.submission, choices=count), lease=Lease("lease", (), 9, 9_999))
-    return replace(prompt, governed=replace(prompt.governed, admitted=many))
+    many = structs.replace(
+        admitted, submission=structs.replace(admitted.submission, choices=count), lease=Lease("lease", (), 9, 9_999)
+    )
+    return structs.replace(prompt, governed=structs.replace(prompt.governed, admitted=many))
 
 
 def text_of(events: Sequence[ReleasedChoice], index: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.gateway.exchange import Denied, Endpoint, Message, ModelOffer, Parameters, Submission
 from services.gateway.stages.admission import admit
@@ -77,7 +78,7 @@ def test_of_embeddings_each_text_has_the_context_to_itself() -> None:
     many = submission(endpoint=Endpoint.EMBEDDINGS, messages=texts)
     assert fitting(many, 0) == 0
     with pytest.raises(Denied) as denied:
-        fitting(replace(many, messages=(Message("user", "x" * CHARS_PER_TOKEN_MAX * 1_001),)), 0)
+        fitting(structs.replace(many, messages=(Message("user", "x" * CHARS_PER_TOKEN_MAX * 1_001),)), 0)
     assert (denied.value.code, denied.value.param) == ("context_length_exceeded", "input")
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.gateway.exchange import Grounded, Intended
 from services.gateway.stages.retrieval import retrieve
@@ -24,7 +25,7 @@ PASSAGES = st.dictionaries(
 
 def rendered(system: str, texts: dict[str, str]) -> Grounded:
     as_role = role(template=replace(role().template, system=system))
-    governed = replace(grounded_prompt(admitted_prompt(as_role=as_role)).governed, question="leave")
+    governed = structs.replace(grounded_prompt(admitted_prompt(as_role=as_role)).governed, question="leave")
     documents = FakeDocuments({("acme", "handbook"): texts})
     return asyncio.run(retrieve(Intended(governed), FakeEmbeddings(), documents, detectors().prompt_injection))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from services.gateway.detectors.credentials import CredentialDetector
 from services.gateway.detectors.personal_data import PersonalDataDetector
@@ -24,7 +24,9 @@ MAIL = "zoe.quillfeather@example.org"
 
 def governed(*messages: Message, tools: tuple[Tool, ...] = (), **parameters: Any) -> Governed:
     admitted = admitted_prompt(*messages, parameters=Parameters(**parameters))
-    return govern(replace(admitted, submission=replace(admitted.submission, tools=tools)), REAL, FakePromptHash())
+    return govern(
+        structs.replace(admitted, submission=structs.replace(admitted.submission, tools=tools)), REAL, FakePromptHash()
+    )
 
 
 def shown(prompt: Governed) -> str:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from services.gateway.exchange import DataClass, Denied, Grounded, Intended, Role
 from services.gateway.stages.retrieval import CHUNKS_MAX, NO_PASSAGES, retrieve, variables_allowed
@@ -23,7 +24,9 @@ async def grounded(
     documents.data_class = data_class
     governed = grounded_prompt(admitted_prompt(as_role=as_role)).governed
     injection = detectors().prompt_injection
-    return await retrieve(Intended(replace(governed, question="days of leave")), FakeEmbeddings(), documents, injection)
+    return await retrieve(
+        Intended(structs.replace(governed, question="days of leave")), FakeEmbeddings(), documents, injection
+    )
 
 
 def with_system(system: str) -> Role:
