@@ -64,6 +64,11 @@ GRAPHS = (
         {"{{workload}} {{model}}": f"3600 * {_rate('gateway_spent_usd_total', 'workload, model')}"},
     ),
     Graph("How requests end", "reqps", {"{{finish}}": _rate("gateway_finishes_total", "finish")}),
+    Graph(
+        "Answers of fallbacks",
+        "reqps",
+        {"{{answered_by}} for {{model}}": _rate("gateway_fallbacks_total", "answered_by, model")},
+    ),
     Graph("Masked in answers", "short", {"{{kind}}": _rate("gateway_output_masked_total", "kind")}),
     Graph(
         "Audit: oldest record under no signed head",

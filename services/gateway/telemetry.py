@@ -113,7 +113,7 @@ class Telemetry:
     def ended(self, admitted: Admitted, outcome: Outcome) -> None:
         """A span for each stage, and the figures."""
         failed = outcome.finish if outcome.finish in ("failed", "disconnected") else ""
-        operation = self._operation(admitted)
+        operation = self._operation(admitted, outcome)
         call = _call(outcome, operation, failed)
         for number, stage in enumerate(outcome.stages, start=1):
             self._stage(admitted, number, stage, call if stage.stage == "model_call" else {}, failed)
@@ -124,10 +124,10 @@ class Telemetry:
         self._spans.shutdown()
         self._provider.shutdown(EXPORT_TIMEOUT_S * 1000)
 
-    def _operation(self, admitted: Admitted) -> dict[str, str]:
+    def _operation(self, admitted: Admitted, outcome: Outcome) -> dict[str, str]:
         return {
             OPERATION: OPERATIONS.get(admitted.submission.endpoint, OTHER),
-            PROVIDER: PROVIDERS.get(admitted.model.backend, OTHER),
+            PROVIDER: PROVIDERS.get((outcome.model or admitted.model).backend, OTHER),
             REQUEST_MODEL: admitted.model.id,
             WORKLOAD: self._workloads(admitted.registration.workload),
         }

@@ -132,6 +132,8 @@ class GuardedEmbeddings:
 class _Watched(AsyncGenerator[Event, None]):
     """A backend's events: looked at until the first has come, passed on without a step between from then on."""
 
+    __slots__ = ("_ask", "_circuit", "_events", "_next", "_together")
+
     def __init__(self, ask: Callable[[], AsyncIterator[Event]], circuit: Circuit, together: str) -> None:
         self._ask = ask
         self._circuit = circuit

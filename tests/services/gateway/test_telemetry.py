@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -22,10 +22,11 @@ from starlette.routing import Route, Router
 
 from services.gateway import telemetry
 from services.gateway.edge import application
-from services.gateway.exchange import Event, Finish, Grounded, TextDelta, Usage
+from services.gateway.exchange import Event, Finish, Grounded, TextDelta, Unavailable, Usage
 from services.gateway.metrics import Metrics
+from services.gateway.ports import Ports
 from services.gateway.telemetry import Telemetry, links, root_context
-from tests.services.gateway.fakes import World
+from tests.services.gateway.fakes import FakeModel, World, offer, registration, role, says
 from tests.services.gateway.serving import serving
 
 
@@ -39,6 +40,7 @@ class Site:
     spans: InMemorySpanExporter
     reader: InMemoryMetricReader
     metrics: Metrics
+    ports: Ports = field(default_factory=lambda: World().ports())
 
     async def ask(self, text: str = "Leave?", *, who: str = "alice", headers: Any = None, **changes: Any) -> str:
         """The request's id."""
@@ -64,8 +66,9 @@ class Site:
 async def site() -> AsyncIterator[Site]:
     spans, reader, world = InMemorySpanExporter(), InMemoryMetricReader(), World()
     metrics = Metrics(Telemetry("local", SimpleSpanProcessor(spans), reader))
-    async with serving(application(world.ports(), metrics)) as url, aiohttp.ClientSession() as http:
-        yield Site(url, world, http, spans, reader, metrics)
+    ports = world.ports()
+    async with serving(application(ports, metrics)) as url, aiohttp.ClientSession() as http:
+        yield Site(url, world, http, spans, reader, metrics, ports)
 
 
 async def test_every_stage_of_a_request_is_a_span_below_the_requests_own(site: Site) -> None:
@@ -104,6 +107,18 @@ async def test_a_model_call_says_what_it_used_by_the_conventions_names(site: Sit
     assert told["gen_ai.response.finish_reasons"] == ("stop",)
     assert told["gateway.workload"] == "document-assistant"
     assert "gen_ai.request.choice.count" not in told
+
+
+async def test_an_answer_of_a_fallback_is_its_providers(site: Site) -> None:
+    site.world.registrations.registrations = [registration(role(models=("local", "spare")))]
+    site.ports.models.update(local=offer(fallbacks=("spare",)), spare=offer("spare", backend="bedrock"))
+    site.ports.backends["bedrock"] = FakeModel(says("x"))
+    site.world.model.script = lambda _: [Unavailable("model_call", "the backend is away")]
+    await site.ask()
+    call = next(span for span in site.spans.get_finished_spans() if span.name == "chat local")
+    told = dict(call.attributes or {})
+    assert told["gen_ai.provider.name"] == "aws.bedrock"
+    assert told["gen_ai.request.model"] == "local"
 
 
 async def test_several_answers_are_one_call_that_says_how_many_and_how_each_ended(site: Site) -> None:
