@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from services.gateway.chat_request import CHOICES_MAX
 from services.gateway.exchange import (
     Denied,
     Event,
@@ -23,6 +24,7 @@ from services.gateway.exchange import (
 DONE = b"data: [DONE]\n\n"
 HEARTBEAT = b": ping\n\n"
 
+_DELTA_OF = tuple(b',"choices":[{"index":%d,"delta":' % index for index in range(CHOICES_MAX))
 _encode = msgspec.json.Encoder().encode
 
 
@@ -30,7 +32,6 @@ class ChatAnswer:
     """Frames one chat answer. Every chunk of it carries the same id, time and model."""
 
     __slots__ = (
-        "_chunk_head",
         "_created",
         "_head",
         "_id",
@@ -55,8 +56,7 @@ class ChatAnswer:
         tail = b'","created":%d,"model":%s' % (self._created, _encode(model))
         head = b'{"id":"%s","object":"chat.completion' % self._id.encode()
         self._whole_head = head + tail
-        self._head = b"data: " + head + b".chunk" + tail + b',"choices":['
-        self._chunk_head = self._head + b'{"index":%d,"delta":' % self._index
+        self._head = b"data: " + head + b".chunk" + tail + _DELTA_OF[self._index]
 
     def text(self, text: str) -> bytes:
         """A text delta. The role is in the first delta only: SDKs concatenate what repeats."""
@@ -79,7 +79,8 @@ class ChatAnswer:
         """The last frames: the reason, usage when it was asked for, and the end mark."""
         frames = self.stop(reason)
         if self._include_usage and usage is not None:
-            frames += self._head + b'],"usage":%s}\n\n' % _encode(_usage(usage))
+            head = self._head.removesuffix(_DELTA_OF[self._index])
+            frames += head + b',"choices":[],"usage":%s}\n\n' % _encode(_usage(usage))
         return frames + DONE
 
     def stop(self, reason: str) -> bytes:
@@ -93,11 +94,11 @@ class ChatAnswer:
 
     def whole(self, text: str, calls: Sequence[ToolCall], reason: str, usage: Usage) -> bytes:
         """The same answer as one body."""
-        return self.whole_of([self.choice(text, calls, reason)], usage)
+        return self.whole_of(self.choice(text, calls, reason), usage)
 
-    def whole_of(self, choices: Sequence[bytes], usage: Usage) -> bytes:
-        """One body of these choices."""
-        return self._whole_head + b',"choices":[%s],"usage":%s}' % (b",".join(choices), _encode(_usage(usage)))
+    def whole_of(self, choices: bytes, usage: Usage) -> bytes:
+        """One body of these choices, with commas between them."""
+        return self._whole_head + b',"choices":[%s],"usage":%s}' % (choices, _encode(_usage(usage)))
 
     def choice(self, text: str, calls: Sequence[ToolCall], reason: str) -> bytes:
         """This answer as one choice of a whole body."""
@@ -108,7 +109,7 @@ class ChatAnswer:
 
     def _chunk(self, delta: bytes, reason: bytes = b"null") -> bytes:
         usage = b',"usage":null' if self._include_usage else b""
-        return self._chunk_head + b'%s,"logprobs":null,"finish_reason":%s}]%s}\n\n' % (delta, reason, usage)
+        return self._head + b'%s,"logprobs":null,"finish_reason":%s}]%s}\n\n' % (delta, reason, usage)
 
 
 class ChatChoices:
@@ -144,7 +145,7 @@ class ChatChoices:
         ]
         last = released[-1].event
         usage = last.usage if isinstance(last, Finish) else None
-        return self._answers[0].whole_of(choices, usage or Usage(0, 0))
+        return self._answers[0].whole_of(b",".join(choices), usage or Usage(0, 0))
 
 
 def _index(released: Released) -> int:
