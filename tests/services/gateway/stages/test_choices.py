@@ -7,7 +7,7 @@ import json
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -496,6 +496,24 @@ async def test_hanging_up_ends_all_calls_and_pays_for_what_came_of_each() -> Non
     assert asked.outcome["output_tokens"] == 500 + 500 + 7
     assert asked.world.model.cancelled == 3
     assert asked.world.nothing_is_left_open()
+
+
+@both
+@pytest.mark.parametrize("steps", range(0, 40, 2))
+async def test_hanging_up_at_any_moment_is_one_end_and_leaves_nothing_open(steps: int, stream: bool) -> None:
+    asked = Asked([says(*["word " * 30] * 6), says("Two."), says(*["word " * 30] * 3, usage=None)], stream)
+    waiting = asyncio.create_task(asked.answered())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with suppress(asyncio.CancelledError):
+        await waiting
+    await drain()
+    assert asked.world.audit.kinds in ([], ["refusal"], ["intent", "outcome"])
+    assert asked.world.nothing_is_left_open()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    if asked.world.audit.kinds[1:]:
+        assert asked.world.budget.spent == Decimal(asked.outcome["usd"])
 
 
 async def test_closing_the_answer_early_ends_all_calls_too() -> None:
