@@ -6,6 +6,7 @@ PostgreSQL and Valkey are real, AWS is moto, the issuer and the model server are
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ import aiohttp
 import pytest
 
 from services.gateway.adapters import registrations
+from services.gateway.adapters.cedar_authorization import CedarAuthorization
 from services.gateway.adapters.circuits import FAILURES_MAX
 from services.gateway.adapters.database import Database, connect
 from services.gateway.adapters.migrations import DIRECTORY, apply, load
@@ -164,6 +166,28 @@ async def test_several_answers_are_one_reservation_settled_to_what_all_used(site
     assert [(row["state"], row["settled_usd"]) for row in money] == [("settled", 3 * Decimal("0.000019"))]
     assert money[0]["usd"] > money[0]["settled_usd"]
     assert [row["kind"] for row in records] == ["intent", "outcome"]
+
+
+async def test_records_of_the_real_parts_name_user_prompt_policies_usage_and_cost(
+    site: Site, postgres: Postgres
+) -> None:
+    assert (await site.ask())[0] == 200
+    assert (await site.ask())[0] == 200
+    assert (await site.ask(model="unknown"))[0] == 404
+    connection = await postgres.superuser(site.settings.database_name)
+    rows = await connection.fetch("SELECT kind, body::text FROM audit.entry WHERE request_id <> '' ORDER BY seq")
+    await connection.close()
+    bodies = [(row["kind"], json.loads(row["body"])) for row in rows]
+    assert [kind for kind, _ in bodies] == ["intent", "outcome", "intent", "outcome", "refusal"]
+    (_, intent), (_, outcome), (_, again), _, (_, refused) = bodies
+    assert intent["subject"] == refused["subject"] != ""
+    assert intent["policy_digest"] == refused["policy_digest"] == CedarAuthorization().digest
+    assert re.fullmatch("hmac-sha256:[0-9a-f]{64}", intent["prompt_hash"])
+    assert intent["prompt_hash"] == again["prompt_hash"]
+    assert outcome["model_version"] != ""
+    assert outcome["total_tokens"] == outcome["input_tokens"] + outcome["output_tokens"] > 0
+    assert Decimal(outcome["usd"]) > 0
+    assert outcome["scanned_bytes"] == outcome["sent_bytes"] > 0
 
 
 async def test_a_stopped_valkey_is_503_without_a_call_and_heals(site: Site, valkey: Valkey) -> None:
