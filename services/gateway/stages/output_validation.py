@@ -94,7 +94,8 @@ def _closing(
         verdict.released_bytes += size_bytes(call.arguments)
         released.append(Released(ToolCallReady(call)))
     reason = _reason(finish.reason, verdict, with_calls=bool(allowed))
-    released.append(Released(Finish(reason, finish.usage, finish.model_version)))
+    told = reason != finish.reason or finish.guardrail
+    released.append(Released(Finish(reason, finish.usage, finish.model_version) if told else finish))
     return released
 
 
@@ -124,6 +125,10 @@ def _reason(reason: str, verdict: Verdict, *, with_calls: bool) -> str:
 
 class _Window:
     """Held text and the end of what was released before it."""
+
+    __slots__ = (
+        "_detectors", "_held", "_judged_chars", "_leak", "_own", "_parts", "_restorer", "_seen", "_verdict", "_whole",
+    )  # fmt: skip
 
     def __init__(self, grounded: Grounded, detectors: Detectors, verdict: Verdict) -> None:
         governed = grounded.governed
@@ -166,6 +171,9 @@ class _Window:
         if len(self._held) - cut > RUN_CHARS_MAX:
             return self._block("unbroken_text")
         released = self._redacted(cut, findings)
+        if final:  # nothing comes after it that would have to be seen beside it
+            self._held = ""
+            return released
         self._leak.released(self._held[:cut])
         self._seen = (self._seen + self._held[:cut])[-OVERLAP_CHARS:]
         self._held = self._held[cut:]
@@ -186,6 +194,8 @@ class _Window:
             for finding in found(self._detectors.personal_data, text)
             if not self._own.holds(text[finding.start : finding.end])
         ]
+        if not findings:
+            return findings
         findings.sort(key=lambda pair: pair[0].start)
         return [(_shifted(finding, before), by) for finding, by in findings if finding.end > before]
 
@@ -213,6 +223,8 @@ class _Window:
         return min(cut, begin) if open_key else cut
 
     def _redacted(self, cut: int, findings: Sequence[tuple[Finding, str]]) -> str:
+        if not findings:
+            return self._held[:cut]
         parts: list[str] = []
         at = 0
         for finding, by in findings:

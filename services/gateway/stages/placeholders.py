@@ -19,13 +19,13 @@ _CONSONANTS, _VOWELS = "bdfghjklmnprstvz", "aeiou"
 
 
 class Vault:
-    """Gives each distinct value of one request its placeholder. `texts` is all that the caller wrote."""
+    """Gives each distinct value of one request its placeholder. `written` tells all that the caller wrote."""
 
-    __slots__ = ("_by_value", "_counts", "_key", "_texts", "values")
+    __slots__ = ("_by_value", "_counts", "_key", "_written", "values")
 
-    def __init__(self, texts: Sequence[str] = ()) -> None:
+    def __init__(self, written: Callable[[], Sequence[str]] = tuple) -> None:
         self._key = ""
-        self._texts = texts
+        self._written = written
         self._by_value: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
         self.values: dict[str, str] = {}
@@ -44,9 +44,10 @@ class Vault:
         return placeholder
 
     def _fresh_key(self) -> str:
+        texts = self._written()
         for syllables in count(SYLLABLES):  # longer with each try: no request can hold all the words of all lengths
             key = _word(syllables)
-            if not any(key in text for text in self._texts):
+            if not any(key in text for text in texts):
                 break
         return key
 
@@ -67,7 +68,7 @@ class Restorer:
     def __init__(self, values: Mapping[str, str], *, in_json: bool = False) -> None:
         self._values = values
         self._quote: Callable[[str], str] = _json_quoted if in_json else str
-        self._length_max = max(map(len, values), default=0)
+        self._length_max = max(map(len, values)) if values else 0
         self._held = ""
 
     def push(self, text: str) -> str:

@@ -8,8 +8,8 @@ never counts as clean. Images go on as they are, for roles that may: nothing her
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from hashlib import sha256
 
 import msgspec
@@ -34,7 +34,7 @@ REDACTED_CREDENTIAL = "[redacted credential]"
 def govern(admitted: Admitted, detectors: Detectors, prompt_hash: PromptHash) -> Governed:
     """The governed prompt; Denied 400 when it may not be sent at all."""
     keep_values = admitted.submission.endpoint.generates
-    desk = _Desk(detectors, Vault(_written(admitted.submission)), keep_values=keep_values)
+    desk = _Desk(detectors, Vault(partial(_written, admitted.submission)), keep_values=keep_values)
     _check_tool_names(admitted)
     tools = tuple(desk.tool(tool, admitted.role.tools[tool.name]) for tool in admitted.submission.tools)
     _check_parameters(admitted.submission.parameters, desk)
@@ -43,7 +43,7 @@ def govern(admitted: Admitted, detectors: Detectors, prompt_hash: PromptHash) ->
         admitted=admitted,
         messages=messages,
         placeholders=desk.vault.values,
-        redactions=dict(desk.redactions),
+        redactions=desk.redactions,
         prompt_hash=prompt_hash.digest(_canonical(messages, tools, desk.vault)),
         question=_question(messages, desk.vault),
         tools=tools,
@@ -58,7 +58,7 @@ class _Desk:
         self._keep_values = keep_values
         self._call_ids: dict[str, str] = {}
         self.vault = vault
-        self.redactions: Counter[str] = Counter()
+        self.redactions: dict[str, int] = {}
 
     def message(self, message: Message) -> Message:
         text = self.text(message.text) if message.text else ""
@@ -102,7 +102,7 @@ class _Desk:
     def _without_credentials(self, text: str) -> str:
         findings = found(self._detectors.credentials, text)
         for finding in reversed(findings):
-            self.redactions["credential"] += 1
+            self._count("credential")
             text = text[: finding.start] + REDACTED_CREDENTIAL + text[finding.end :]
         return text
 
@@ -113,10 +113,13 @@ class _Desk:
         parts: list[str] = []
         at = 0
         for finding in findings:
-            self.redactions[finding.kind] += 1
+            self._count(finding.kind)
             parts += (text[at : finding.start], self._placeholder(finding.kind, text[finding.start : finding.end]))
             at = finding.end
         return "".join(parts) + text[at:]
+
+    def _count(self, kind: str) -> None:
+        self.redactions[kind] = self.redactions.get(kind, 0) + 1
 
     def _placeholder(self, kind: str, value: str) -> str:
         return self.vault.placeholder(kind, value) if self._keep_values else f"[{kind}]"
@@ -175,7 +178,7 @@ def _check_parameters(parameters: Parameters, desk: _Desk) -> None:
 def _canonical(messages: Iterable[Message], tools: Iterable[Tool], vault: Vault) -> bytes:
     """The masked prompt without the request's random key: the same prompt has the same hash tomorrow."""
     turns = [
-        [message.role, message.text, [[call.name, call.arguments] for call in message.tool_calls], *_digests(message)]
+        _turn(message) if message.tool_calls or message.images else [message.role, message.text, ()]
         for message in messages
     ]
     named = [[tool.name, tool.description] for tool in tools]
@@ -183,8 +186,9 @@ def _canonical(messages: Iterable[Message], tools: Iterable[Tool], vault: Vault)
     return vault.without_key(canonical.decode()).encode() if vault.values else canonical
 
 
-def _digests(message: Message) -> list[str]:
-    return [sha256(image.base64.encode()).hexdigest() for image in message.images]
+def _turn(message: Message) -> list[object]:
+    calls = [[call.name, call.arguments] for call in message.tool_calls]
+    return [message.role, message.text, calls, *(sha256(image.base64.encode()).hexdigest() for image in message.images)]
 
 
 def _question(messages: tuple[Message, ...], vault: Vault) -> str:

@@ -14,6 +14,7 @@ from services.gateway.exchange import Grounded
 LEAK_CHARS = 40  # letters of the template, in a row, that count as leaking it
 
 _NOT_LETTERS = re.compile(r"[\W_]+")
+_NOT_LETTERS_ASCII = bytes(code for code in range(128) if not chr(code).isalnum())  # the same, many times quicker
 
 
 class LeakDetector:
@@ -49,4 +50,6 @@ def _runs(system: str) -> frozenset[str]:
 
 
 def _letters(text: str) -> str:
+    if text.isascii():
+        return text.encode().lower().translate(None, _NOT_LETTERS_ASCII).decode()
     return _NOT_LETTERS.sub("", text.casefold())
