@@ -30,6 +30,7 @@ from tests.services.gateway.serving import serving
 
 DETECTORS = Detectors(CredentialDetector(), PersonalDataDetector(), PromptInjectionDetector())
 START_DEADLINE_S = 20
+GUARDED = {"guardrail_id": "gr-1", "guardrail_version": "3"}
 CHAT_MODELS = ("local", "nova")  # behind OpenAI's API, behind Bedrock
 
 
@@ -54,15 +55,15 @@ class Site:
 
 def _world() -> World:
     world = World()
-    own = role(models=(*CHAT_MODELS, "minilm"), collections=())
+    own = role(models=(*CHAT_MODELS, "minilm"), collections=(), images=True)
     world.registrations.registrations = [registration(own)]
     return world
 
 
 def _models(openai_url: str) -> dict[str, ModelOffer]:
     return {
-        "local": offer(base_url=openai_url),
-        "nova": offer("nova", backend="bedrock", upstream_model="p", guardrail_id="gr-1", guardrail_version="3"),
+        "local": offer(base_url=openai_url, takes_images=True),
+        "nova": offer("nova", backend="bedrock", upstream_model="p", takes_images=True, **GUARDED),
         "minilm": offer("minilm", kind="embedding", base_url=openai_url),
     }
 

@@ -47,7 +47,7 @@ class Script:
     by_choice: Sequence[Sequence[str]] = ()  # the deltas of each choice, where several are asked for
     reason: str = "stop"
     breaks_off: threading.Event | None = None  # after the deltas, once this is set: an error event, and no end
-    raw: Sequence[bytes] | None = None  # instead of all that: these very bytes, streamed
+    raw: Sequence[bytes] | None = None  # instead of all that: these very bytes, whole or streamed as was asked
     statuses: list[int] = field(default_factory=list)  # of the next answers; 200 when used up
     bodies: list[dict[str, Any]] = field(default_factory=list)
     embedded: list[list[str]] = field(default_factory=list)
@@ -82,7 +82,7 @@ class OpenAIServer:
             return web.json_response({"error": {"message": "quotes the prompt"}}, status=status)
         script = self.script.of(request.headers["x-request-id"])
         if not body["stream"]:
-            return web.json_response(_openai_whole(script))
+            return _whole(script, openai_whole(script))
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
         for frame in script.raw or sse_frames(script):
@@ -95,10 +95,19 @@ class OpenAIServer:
     async def embeddings(self, request: web.Request) -> web.Response:
         texts = (await request.json())["input"]
         self.script.embedded.append(texts)
-        return web.json_response({"data": [{"index": index, "embedding": VECTOR} for index, _ in enumerate(texts)]})
+        return _whole(self.script, vectors(len(texts)))
 
 
-def _openai_whole(script: Script) -> dict[str, Any]:
+def _whole(script: Script, body: dict[str, Any]) -> web.Response:
+    content = json.dumps(body).encode() if script.raw is None else b"".join(script.raw)
+    return web.Response(body=content, content_type="application/json")
+
+
+def vectors(count: int) -> dict[str, Any]:
+    return {"data": [{"index": index, "embedding": VECTOR} for index in range(count)]}
+
+
+def openai_whole(script: Script) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": script.text or None}
     if script.calls:
         message["tool_calls"] = [
@@ -150,7 +159,7 @@ class BedrockServer:
             return web.json_response({"message": "quotes the prompt"}, status=status)
         script = self.script.of(body["requestMetadata"]["request_id"])
         if not request.raw_path.endswith("converse-stream"):
-            return web.json_response(_bedrock_whole(script))
+            return _whole(script, bedrock_whole(script))
         response = web.StreamResponse(headers={"content-type": "application/vnd.amazon.eventstream"})
         await response.prepare(request)
         for frame in script.raw or event_frames(script):
@@ -161,7 +170,7 @@ class BedrockServer:
         return response
 
 
-def _bedrock_whole(script: Script) -> dict[str, Any]:
+def bedrock_whole(script: Script) -> dict[str, Any]:
     content: list[dict[str, Any]] = [{"text": script.text}] if script.text else []
     content += [
         {"toolUse": {"toolUseId": "t", "name": call.name, "input": json.loads(call.arguments)}} for call in script.calls

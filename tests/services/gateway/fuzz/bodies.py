@@ -8,6 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.services.gateway.test_images import KINDS, data_url, jpeg, png
+
 WEATHER = {"type": "function", "function": {"name": "weather", "description": "x", "parameters": {"type": "object"}}}
 CALL = {"id": "call-1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
 
@@ -42,10 +44,27 @@ CHAT: tuple[dict[str, Any], ...] = (
         "n": 2,
         "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}},
     },
+    {
+        "model": "nova",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "image_url", "image_url": {"url": data_url(png()), "detail": "auto"}},
+                    {"type": "text", "text": "What is it?"},
+                    {"type": "image_url", "image_url": {"url": data_url(jpeg(), "image/jpeg")}},
+                ],
+            }
+        ],
+    },
 )
+PNG = data_url(png())
+
 EMBED: tuple[dict[str, Any], ...] = (
     {"model": "minilm", "input": "one"},
     {"model": "minilm", "input": ["one", "two"], "encoding_format": "base64", "dimensions": 8, "user": "x"},
+    {"model": "minilm", "input": [791, 5155, 4947]},
+    {"model": "minilm", "input": [[791, 5155], [4947], [0, 100_255]], "encoding_format": "float"},
 )
 
 RESPONSES: tuple[dict[str, Any], ...] = (
@@ -71,6 +90,33 @@ RESPONSES: tuple[dict[str, Any], ...] = (
         "metadata": {},
         "temperature": 0,
     },
+    {
+        "model": "local",
+        "input": [
+            {
+                "type": "message",
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "What is it?"},
+                    {"type": "input_image", "image_url": PNG, "detail": "auto"},
+                ],
+            },
+            {
+                "type": "message",
+                "id": "msg_1",
+                "status": "completed",
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "A dot.", "annotations": [], "logprobs": []}],
+            },
+            {"type": "function_call", "id": "fc_1", "call_id": "a", "name": "weather", "arguments": "{}"},
+            {"type": "function_call", "call_id": "b", "name": "weather", "arguments": '{"city":"Rome"}'},
+            {"type": "function_call_output", "call_id": "a", "output": [{"type": "input_text", "text": "sunny"}]},
+            {"type": "function_call_output", "call_id": "b", "output": "rain"},
+        ],
+        "tools": [{"type": "function", "name": "weather", "parameters": {"type": "object"}, "strict": True}],
+        "tool_choice": "auto",
+        "parallel_tool_calls": True,
+    },
 )
 
 _DEEP: Any = 0
@@ -83,6 +129,7 @@ JUNK = st.one_of(
          "\ud800", "a\ud800\udc00b", "\u202e\u200b\ufeff", "null", "NaN", "http://127.0.0.1:9/", "[DONE]",
          "data: x\n\n", [], {}, [[]], {"": {}}, [None], {"type": "text"}, {"role": "user"}, _DEEP]
     ),
+    st.deferred(lambda: st.sampled_from(ELSEWHERE)),
     st.text(max_size=20),
     st.integers(),
     st.floats(allow_nan=True, allow_infinity=True),
@@ -132,6 +179,46 @@ def _bend(draw: st.DrawFn, parent: Any, key: Any) -> None:
         parent.extend([parent[key]] * draw(st.sampled_from([1, 10, 300])))
     else:
         parent[key] = deepcopy(draw(JUNK))
+
+
+# What OpenAI's API knows beside what is answered here: these must be refused, wherever they stand.
+ELSEWHERE: tuple[dict[str, Any], ...] = (
+    {"type": "mcp", "server_label": "x", "server_url": "http://127.0.0.1:9/"},
+    {"type": "web_search", "filters": {"allowed_domains": ["example.org"]}},
+    {"type": "file_search", "vector_store_ids": ["vs_1"]},
+    {"type": "code_interpreter", "container": {"type": "auto"}},
+    {"type": "item_reference", "id": "msg_1"},
+    {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+    {"type": "input_file", "file_url": "http://127.0.0.1:9/"},
+    {"type": "input_image", "file_id": "file_1"},
+    {"type": "image_url", "image_url": {"url": "http://127.0.0.1:9/"}},
+    {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
+    {"type": "refusal", "refusal": "no"},
+    {"type": "custom", "name": "x"},
+)
+
+
+@st.composite
+def images(draw: st.DrawFn) -> str:
+    """A data URL of a small image, its bytes, its type or its base64 bent."""
+    make, media_type = draw(st.sampled_from(list(KINDS.values())))
+    sides = st.sampled_from([1, 2, 255, 8_000, 16_383])
+    content = bytearray(make(draw(sides), draw(sides)))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, len(content)))
+        content[at : at + draw(st.integers(0, 6))] = draw(st.binary(max_size=6))
+    url = data_url(bytes(content), draw(st.sampled_from([media_type, media_type, "image/png", "image/svg+xml", ""])))
+    cut = draw(st.integers(0, len(url)))
+    return draw(st.sampled_from([url, url, url, url[:cut], url[:cut] + draw(st.text(max_size=3)) + url[cut:]]))
+
+
+TOKEN = st.one_of(
+    st.integers(0, 100_300),
+    st.sampled_from([-1, 0, 100_255, 100_256, 100_257, 100_276, 100_277, 2**31, 2**63, 2**64, 10**40]),
+    st.sampled_from([1.5, True, None, "1", [], [[1]]]),
+)
+TOKENS = st.lists(TOKEN, max_size=40)
+IDS = st.one_of(TOKENS, st.lists(st.one_of(TOKENS, TOKEN), max_size=8), st.lists(st.integers(0, 100_255), max_size=400))
 
 
 PIECES = st.one_of(
