@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope
 from services.gateway.exchange import Caller, Denied, Endpoint
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
-from services.gateway.reply import plain, reply_of
+from services.gateway.reply import peer_of, plain, reply_of
 from services.gateway.request_body import BODY_BYTES_MAX, Arrival, refuse
 from services.gateway.stages.admission import authenticate
 
@@ -71,6 +71,8 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
             raise _too_large()
         if name == b"content-encoding" and value != b"identity":
             raise plain(415, "unsupported_encoding", "Compressed request bodies are not accepted.")
+    if peer_of(scope).body_arrived:
+        return await _received_body(receive)
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
             return await _received_body(receive)

@@ -48,7 +48,7 @@ from services.gateway.pipeline import Journey
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
 from services.gateway.rate_headers import rate_headers
-from services.gateway.reply import JSON, Reply, plain, reply_of, told, unless_gone
+from services.gateway.reply import JSON, Reply, peer_of, plain, reply_of, told, unless_gone
 from services.gateway.request_body import Arrival
 from services.gateway.responses_answer import ResponsesAnswer
 from services.gateway.responses_request import read_responses
@@ -183,7 +183,7 @@ class Generation:
             journey.on_fallback(answer.answered_by)
             streaming = submission.stream
             work = self._stream(journey, answer, reply, _frame) if streaming else self._whole(journey, answer, reply)
-        await unless_gone(receive, reply, work)
+        await unless_gone(peer_of(scope), work)
         self._metrics.took(journey.own_ms)
 
     async def _whole(self, journey: Journey, answer: Framing, reply: Reply) -> None:
@@ -275,7 +275,7 @@ class Embedding:
             body = embeddings(request.submission.model, vectors, usage, as_base64=request.base64)
             await reply.whole(200, body, [JSON, *_told(journey)])
 
-        await unless_gone(receive, reply, answer())
+        await unless_gone(peer_of(scope), answer())
 
 
 class Models:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import http
+from collections import deque
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.gateway.openai_answer import error_body
+from services.gateway.peer import SCOPE_KEY, Peer
 from services.gateway.reply import plain
 
 HEAD_BYTES_MAX = 64 << 10  # one read more at most; a token has up to 16 KiB
@@ -29,6 +31,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_deadline: asyncio.TimerHandle | None = None
         self._read_deadline: asyncio.TimerHandle | None = None
+        self._peers: deque[Peer] = (
+            deque()
+        )  # of the requests under way, in order: more than one where they are pipelined
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -38,6 +43,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_arrived()
         self._taken()
         super().connection_lost(exc)
+        for peer in self._peers:
+            peer.leave()
 
     def pause_writing(self) -> None:
         """The client does not read: what waits for it holds a place and money, so not for long."""
@@ -66,7 +73,19 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_arrived()
+        peer = Peer()
+        self.scope[SCOPE_KEY] = peer  # type: ignore[literal-required]  # for the application, before it begins
+        self._peers.append(peer)
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        if self._peers:
+            self._peers[-1].body_arrived = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._peers.popleft()
+        super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "invalid_http", msg)

@@ -48,8 +48,8 @@ from services.gateway.timeline import Timeline
 log = logging.getLogger(__name__)
 
 Observer = Callable[[Admitted, Outcome], None]
-Work = Awaitable[None]
-_closing: set[asyncio.Future[list[BaseException | None]]] = set()  # the loop keeps weak references only
+Work = Awaitable[object]
+_closing: set[asyncio.Future[list[object]]] = set()  # the loop keeps weak references only
 
 
 class Journey:
@@ -196,8 +196,8 @@ class Journey:
         self._closed = True
         outcome = self._outcome(finish, reason, usage)
         self._observe(self._governed.admitted, outcome)
-        record = record_outcome(self._governed, self._grounded, outcome, self._ports.audit)
-        await _to_the_end(record, *self._give_back(outcome.usage))
+        given_back = self._give_back(outcome.usage)
+        await _to_the_end(record_outcome(self._governed, self._grounded, outcome, self._ports.audit), *given_back)
 
     def _outcome(self, finish: str, reason: str, usage: Usage | None) -> Outcome:
         assert self._admitted is not None  # noqa: S101 - only called from _close

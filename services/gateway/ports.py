@@ -6,7 +6,7 @@ returns a value that means "unchecked".
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -55,8 +55,11 @@ class Limits(Protocol):
     ) -> Lease:
         """Charges request, token and concurrency limits atomically; Denied 429 with retry_after_s when over."""
 
-    async def release(self, lease: Lease, usage: Usage | None) -> None:
-        """Frees the place and corrects the tokens charged in advance; `None` keeps the advance charge."""
+    def release(self, lease: Lease, usage: Usage | None) -> Awaitable[object]:
+        """Frees the place and corrects the tokens charged in advance; `None` keeps the advance charge.
+
+        May begin before it is awaited.
+        """
 
 
 class Budget(Protocol):
@@ -68,8 +71,8 @@ class Budget(Protocol):
         `model` is the id of what it is spent on.
         """
 
-    async def settle(self, reservation: Reservation, usd: Decimal) -> None:
-        """Turns a reservation into spending of `usd` (zero releases it). Idempotent."""
+    def settle(self, reservation: Reservation, usd: Decimal) -> Awaitable[None]:
+        """Turns a reservation into spending of `usd` (zero releases it). Idempotent; may begin before it is awaited."""
 
 
 class Embeddings(Protocol):
@@ -99,8 +102,11 @@ class Model(Protocol):
 
 
 class AuditLog(Protocol):
-    async def append(self, record: AuditRecord) -> None:
-        """Returns only when the record is durable; Unavailable otherwise: no record, no answer."""
+    def append(self, record: AuditRecord) -> Awaitable[None]:
+        """Done only when the record is durable; Unavailable otherwise: no record, no answer.
+
+        May begin before it is awaited.
+        """
 
 
 class PromptHash(Protocol):

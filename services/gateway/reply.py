@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Coroutine, Sequence
 from time import monotonic
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope, Send
 
 from services.gateway.exchange import Denied
 from services.gateway.openai_answer import error_body
+from services.gateway.peer import SCOPE_KEY, Peer
 from services.gateway.rate_headers import rate_headers
 
 JSON = (b"content-type", b"application/json")
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 class Reply:
     """One response. Remembers whether a status has left, and when something was last sent."""
 
-    __slots__ = ("_identity", "_send", "done", "request_id", "sent_at", "status")
+    __slots__ = ("_identity", "_send", "request_id", "sent_at", "status")
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -32,10 +33,8 @@ class Reply:
         self.request_id = request_id
         self.status = 0
         self.sent_at = monotonic()
-        self.done = False
 
     async def whole(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        self.done = True
         await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
         await self._send({"type": "http.response.body", "body": body})
 
@@ -48,7 +47,6 @@ class Reply:
         await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def end(self) -> None:
-        self.done = True
         await self._send({"type": "http.response.body", "body": b""})
 
     async def error(self, denied: Denied, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
@@ -74,27 +72,24 @@ def reply_of(scope: Scope) -> Reply:
     return reply
 
 
-async def unless_gone(receive: Receive, reply: Reply, work: Awaitable[None]) -> None:
+def peer_of(scope: Scope) -> Peer:
+    peer: Peer = scope[SCOPE_KEY]
+    return peer
+
+
+async def unless_gone(peer: Peer, work: Coroutine[object, object, None]) -> None:
     """Does the work, and cancels it when the caller hangs up."""
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - a coroutine that runs has a task
-    watch = asyncio.create_task(_cancel_when_gone(receive, reply, task))
+    peer.when_gone(task.cancel)
     try:
         await work
     except asyncio.CancelledError:
-        if not (watch.done() and not watch.cancelled()):
+        if not peer.gone:
             raise
         task.uncancel()
     finally:
-        reply.done = True
-        watch.cancel()
-
-
-async def _cancel_when_gone(receive: Receive, reply: Reply, task: asyncio.Task[object]) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-    if not reply.done:
-        task.cancel()
+        peer.when_gone(None)
 
 
 def plain(status: int, code: str, public: str) -> Denied:

@@ -12,8 +12,10 @@ import hashlib
 import logging
 import platform
 import time
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -26,7 +28,7 @@ from services.gateway.adapters.audit_sealer import Archive, Sealer, Signer
 from services.gateway.adapters.audit_signer import KmsSigner
 from services.gateway.adapters.audit_writer import ChainWriter
 from services.gateway.adapters.database import Database
-from services.gateway.adapters.group_call import GroupCall
+from services.gateway.adapters.group_call import GroupCall, failed
 from services.gateway.audit.record import END, HEARTBEAT, INTENT, Body, Entry, RecordError, entry
 from services.gateway.exchange import AuditRecord, Unavailable
 from services.gateway.settings import Settings
@@ -63,14 +65,13 @@ class AuditChain:
             asyncio.create_task(self._beat()),
         ]
 
-    async def append(self, record: AuditRecord) -> None:
-        """Returns only when the record is durable; Unavailable otherwise. An outcome is then written later."""
+    def append(self, record: AuditRecord) -> Awaitable[None]:
+        """Done only when the record is durable; Unavailable otherwise. An outcome is then written later."""
         if record.kind == INTENT:
-            await self._append_intent(record)
-        elif record.kind == OUTCOME:
-            await self._append_outcome(record)
-        else:
-            _require_written(await self._append(record))
+            return self._append_intent(record)
+        if record.kind == OUTCOME:
+            return self._outcome(record)
+        return self._other(record)
 
     async def _append_intent(self, record: AuditRecord) -> None:
         self._open[record.request_id] = self._writer.chain.id
@@ -80,27 +81,49 @@ class AuditChain:
             self._open.pop(record.request_id, None)
             raise
 
-    async def _append_outcome(self, record: AuditRecord) -> None:
+    async def _other(self, record: AuditRecord) -> None:
+        _require_written(await self._append(record))
+
+    def _outcome(self, record: AuditRecord) -> asyncio.Future[None]:
         """Into the chain of its intent; when that is lost, whoever recovers it says how the request ended."""
-        now = self._writer.chain.id
+        try:
+            now = self._writer.chain.id
+        except Unavailable as failure:
+            return failed(failure)
         chain = self._open.pop(record.request_id, now)
         if chain != now:
-            raise Unavailable(STAGE, "the chain that holds the intent was lost: its recovery closes the request")
+            lost = "the chain that holds the intent was lost: its recovery closes the request"
+            return failed(Unavailable(STAGE, lost))
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begin(record).add_done_callback(partial(self._ended, chain, record, ended))
+        return ended
+
+    def _ended(
+        self, chain: UUID, record: AuditRecord, ended: asyncio.Future[None], written: asyncio.Future[bool]
+    ) -> None:
         try:
-            written = await self._append(record)
-        except Unavailable:
-            self._owed.owe(chain, record)
-            raise
-        _require_written(written)
+            _require_written(written.result())
+        except Unavailable as failure:
+            if written.exception() is not None:
+                self._owed.owe(chain, record)
+            _set(ended, failure)
+        except Exception as defect:  # noqa: BLE001 - raised where the end is waited for
+            _set(ended, defect)
+        else:
+            _set(ended, None)
 
     async def _append(self, record: AuditRecord) -> bool:
         """False for an end of a request that has ended already: it is not written."""
-        self.ready()
+        return await self._begin(record)
+
+    def _begin(self, record: AuditRecord) -> asyncio.Future[bool]:
         try:
-            added = entry(record.kind, record.request_id, record.body)
+            self.ready()
+            return self._writing.begin(entry(record.kind, record.request_id, record.body))
         except RecordError as error:
-            raise Unavailable(STAGE, str(error)) from error
-        return await self._writing(added)
+            return failed(Unavailable(STAGE, str(error)))
+        except Unavailable as failure:
+            return failed(failure)
 
     def ready(self) -> None:
         """Returns when records can be made durable and are being sealed; Unavailable otherwise."""
@@ -158,6 +181,15 @@ class AuditChain:
             if time.monotonic() - self._committed_at >= HEARTBEAT_INTERVAL_S:
                 with suppress(Unavailable):  # the writer and the sealer say so themselves
                     await self.append(AuditRecord(HEARTBEAT, "", {}))
+
+
+def _set(ended: asyncio.Future[None], error: Exception | None) -> None:
+    if ended.done():  # nobody waits any more
+        return
+    if error is None:
+        ended.set_result(None)
+    else:
+        ended.set_exception(error)
 
 
 def _require_written(written: bool) -> None:

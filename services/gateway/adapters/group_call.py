@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from services.gateway.exchange import Unavailable
 
@@ -42,12 +42,7 @@ class GroupCall(Generic[Item, Result]):
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, item: Item) -> Result:
-        if len(self._waiting) >= self._waiting_max:
-            raise Unavailable(self._stage, f"{self._waiting_max} calls are waiting already")
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
+        future = self.begin(item)
         try:
             return await future
         except asyncio.CancelledError:
@@ -55,6 +50,16 @@ class GroupCall(Generic[Item, Result]):
             if self._abandoned is not None and not future.cancelled() and future.exception() is None:
                 self._abandoned(item)
             raise
+
+    def begin(self, item: Item) -> asyncio.Future[Result]:
+        """The call, under way without a task of its own. Who cancels what comes back gives up its result only."""
+        if len(self._waiting) >= self._waiting_max:
+            return failed(Unavailable(self._stage, f"{self._waiting_max} calls are waiting already"))
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._running is None:
+            self._running = asyncio.create_task(self._run())
+        return future
 
     async def drain(self) -> None:
         """Returns when nothing is waiting or under way."""
@@ -88,3 +93,10 @@ class GroupCall(Generic[Item, Result]):
                 future.set_result(result)
             elif self._abandoned is not None:
                 self._abandoned(item)
+
+
+def failed(error: Exception) -> asyncio.Future[Any]:
+    """For who begins a call and is to be told of a failure where the result is awaited."""
+    future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future

@@ -21,7 +21,7 @@ from typing import TypeVar, cast
 import msgspec
 
 from services.gateway.adapters.database import Database
-from services.gateway.adapters.group_call import GroupCall
+from services.gateway.adapters.group_call import GroupCall, failed
 from services.gateway.exchange import Caller, Denied, Registration, Reservation, Role, RoleBudget, Unavailable
 
 STAGE = "budget"
@@ -86,9 +86,12 @@ class Ledger:
             return Reservation(asked.id, asked.usd)
         raise _denied(asked.usd, budgets[verdict - 1])
 
-    async def settle(self, reservation: Reservation, usd: Decimal) -> None:
+    def settle(self, reservation: Reservation, usd: Decimal) -> asyncio.Future[None]:
         """Books what was really used. When the database fails, it is remembered and tried again later."""
-        await self._settling((reservation.id, _rounded(usd)))
+        try:
+            return self._settling.begin((reservation.id, _rounded(usd)))
+        except Unavailable as failure:
+            return failed(failure)
 
     def start(self) -> None:
         if self._sweeping is None:

@@ -16,7 +16,7 @@ import secrets
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -30,7 +30,7 @@ from redis.exceptions import ConnectionError as ValkeyConnectionError
 from redis.exceptions import RedisError
 
 from services.gateway.adapters.breaker import Breaker
-from services.gateway.adapters.group_call import GroupCall
+from services.gateway.adapters.group_call import GroupCall, failed
 from services.gateway.adapters.iam_token import IamToken, cache_token
 from services.gateway.adapters.valkey_script import Call, ValkeyScript
 from services.gateway.exchange import (
@@ -83,7 +83,6 @@ class ValkeyLimits:
         self._calling = GroupCall[Call, list[int]](STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._live: dict[str, Lease] = {}
         self._owed: dict[str, tuple[Lease, Usage | None]] = {}  # to be released when Valkey answers again
-        self._giving_back: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
         self._renewing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -103,7 +102,7 @@ class ValkeyLimits:
         lease = Lease(secrets.token_hex(16), keys(caller, registration, role), input_tokens, output_tokens)
         arguments: Call = ("acquire", lease.id, LEASE_S * 1000, input_tokens, output_tokens, *_limits(scopes))
         try:
-            over, scope, retry_after_ms, *left = await self._decide(lease, arguments)
+            over, scope, retry_after_ms, *left = await self._begin(lease, arguments)
         except asyncio.CancelledError:
             self._give_back(lease)
             raise
@@ -118,7 +117,7 @@ class ValkeyLimits:
             return lease
         raise _denied(over, scopes[scope - 1], retry_after_ms, allowance)
 
-    async def release(self, lease: Lease, usage: Usage | None) -> None:
+    def release(self, lease: Lease, usage: Usage | None) -> asyncio.Future[list[int]]:
         """Frees the place and corrects the tokens to what was used. Releasing twice changes nothing.
 
         What Valkey does not take now is tried again with every renewal.
@@ -127,16 +126,19 @@ class ValkeyLimits:
         corrections = (0, 0)
         if usage is not None:
             corrections = (usage.input_tokens - lease.input_tokens, usage.output_tokens - lease.output_tokens)
-        try:
-            await self._decide(lease, ("release", lease.id, *corrections))
-        except Unavailable:
+        freed = self._begin(lease, ("release", lease.id, *corrections))
+        freed.add_done_callback(partial(self._released, lease, usage))
+        return freed
+
+    def _released(self, lease: Lease, usage: Usage | None, freed: asyncio.Future[list[int]]) -> None:
+        if freed.cancelled() or isinstance(freed.exception(), Unavailable):
             self._owe(lease, usage)
-            raise
-        self._owed.pop(lease.id, None)
+        else:
+            self._owed.pop(lease.id, None)
 
     async def renew(self) -> None:
         """Keeps the places of requests under way, and frees those that could not be freed before."""
-        renewals = [self._decide(lease, ("renew", lease.id, LEASE_S * 1000)) for lease in self._live.values()]
+        renewals = [self._begin(lease, ("renew", lease.id, LEASE_S * 1000)) for lease in self._live.values()]
         releases = [self.release(lease, usage) for lease, usage in list(self._owed.values())]
         results = await asyncio.gather(*renewals, *releases, return_exceptions=True)
         failed = sum(isinstance(result, BaseException) for result in results)
@@ -161,7 +163,7 @@ class ValkeyLimits:
             self._renewing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._renewing
-        await asyncio.gather(*self._giving_back, return_exceptions=True)
+        await self._calling.drain()
         await self._script.close()
         await self._valkey.aclose()
         await self._valkey.connection_pool.disconnect()
@@ -171,10 +173,10 @@ class ValkeyLimits:
             await asyncio.sleep(RENEW_S)
             await self.renew()
 
-    async def _decide(self, lease: Lease, arguments: Call) -> list[int]:
+    def _begin(self, lease: Lease, arguments: Call) -> asyncio.Future[list[int]]:
         if self._breaker.is_open:
-            raise _LeftAlone(STAGE, "Valkey has been failing: left alone for a moment", retry_after_s=1)
-        return await self._calling((len(lease.keys), *lease.keys, *arguments))
+            return failed(_LeftAlone(STAGE, "Valkey has been failing: left alone for a moment", retry_after_s=1))
+        return self._calling.begin((len(lease.keys), *lease.keys, *arguments))
 
     def _owe(self, lease: Lease, usage: Usage | None) -> None:
         if len(self._owed) < OWED_MAX:  # the rest expires
@@ -182,14 +184,7 @@ class ValkeyLimits:
 
     def _give_back(self, lease: Lease) -> None:
         """The caller went away while its place was taken: behind that call goes the one that frees it."""
-        freeing = asyncio.create_task(self.release(lease, Usage(0, 0)))
-        self._giving_back.add(freeing)
-        freeing.add_done_callback(self._given_back)
-
-    def _given_back(self, freeing: asyncio.Task[None]) -> None:
-        self._giving_back.discard(freeing)
-        if not freeing.cancelled() and freeing.exception() is not None:
-            _logger.warning("a place stays taken until it expires")
+        self.release(lease, Usage(0, 0)).add_done_callback(_told)
 
     async def _call(self, calls: list[Call]) -> Sequence[list[int]]:
         try:
@@ -211,6 +206,11 @@ def keys(caller: Caller, registration: Registration, role: Role) -> tuple[str, .
     if registration.workload_limits is not None:
         names.append("all")
     return tuple(f"{kind}:{{{slot}}}:{name}" for name in names for kind in ("limits", "leases"))
+
+
+def _told(freed: asyncio.Future[list[int]]) -> None:
+    if not freed.cancelled() and freed.exception() is not None:
+        _logger.warning("a place stays taken until it expires")
 
 
 @lru_cache(maxsize=4_096)

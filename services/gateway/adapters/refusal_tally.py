@@ -9,7 +9,7 @@ answered before its record is durable; what a flood gets is a slower answer. Ref
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from time import monotonic
@@ -64,14 +64,13 @@ class RefusalTally:
         self._open: dict[_Kind, tuple[_Tally, asyncio.Task[None]]] = {}
         self._writing: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
 
-    async def append(self, record: AuditRecord) -> None:
-        """Returns when a record that counts this one is durable; Unavailable otherwise."""
+    def append(self, record: AuditRecord) -> Awaitable[None]:
+        """Done when a record that counts this one is durable; Unavailable otherwise."""
         if record.kind != "refusal" or "subject" in record.body or self._may_have_its_own():
-            await self._log.append(record)
-            return
+            return self._log.append(record)
         tally, written = self._tally_of(record)
         tally.add(record.request_id)
-        await asyncio.shield(written)
+        return asyncio.shield(written)
 
     def _may_have_its_own(self) -> bool:
         now = self._ticks()

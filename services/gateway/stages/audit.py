@@ -7,7 +7,12 @@ of a prompt, answer, document or credential ever reaches this module's output.
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 from collections.abc import Mapping, Sequence
+=======
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+>>>>>>> adc1b77 (gateway: what ends a request begins without tasks of its own; the connection itself says when a caller has left)
 from decimal import Decimal
 
 import msgspec
@@ -79,8 +84,8 @@ async def record_intent(governed: Governed, policy_digest: str, audit: AuditLog)
     return Intended(governed)
 
 
-async def record_outcome(governed: Governed, grounded: Grounded | None, outcome: Outcome, audit: AuditLog) -> None:
-    """How it ended, with what it cost and which passages it rests on."""
+def record_outcome(governed: Governed, grounded: Grounded | None, outcome: Outcome, audit: AuditLog) -> Awaitable[None]:
+    """How it ended, with what it cost and which passages it rests on. May begin before it is awaited."""
     body = _subject(governed.admitted)
     chunks = grounded.chunks if grounded is not None else ()
     body["finish"] = outcome.finish
@@ -111,7 +116,7 @@ async def record_outcome(governed: Governed, grounded: Grounded | None, outcome:
         body["guardrail"] = outcome.guardrail
     if outcome.finishes:
         body["finishes"] = outcome.finishes
-    await audit.append(AuditRecord("outcome", governed.admitted.submission.request_id, body))
+    return audit.append(AuditRecord("outcome", governed.admitted.submission.request_id, body))
 
 
 async def record_refusal(

@@ -107,7 +107,7 @@ async def test_no_refusal_is_answered_before_its_record_is_durable(tally: Refusa
 
 async def test_who_hangs_up_is_counted_all_the_same(tally: RefusalTally, log: Log) -> None:
     await flood(tally, [refusal(number) for number in range(OWN_RECORDS_PER_S)])
-    waiting = [asyncio.create_task(tally.append(refusal(number))) for number in range(50)]
+    waiting = [asyncio.ensure_future(tally.append(refusal(number))) for number in range(50)]
     await asyncio.sleep(0.01)
     for task in waiting:
         task.cancel()

@@ -95,7 +95,8 @@ def _sweep_away(world: World) -> None:
             for task in tasks:
                 task.cancel()
             world.loop.run_until_complete(asyncio.wait(tasks, timeout=30))
-    world.loop.run_until_complete(asyncio.wait([world.loop.create_task(one.limits.close()) for one in world.gateways]))
+    closing = [world.loop.create_task(one.limits.close()) for one in world.gateways]
+    world.loop.run_until_complete(asyncio.wait(closing, timeout=30))  # a killed one may wait for what it never heard of
 
 
 class _Story:

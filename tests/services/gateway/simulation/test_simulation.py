@@ -26,13 +26,12 @@ FOUND_LATER = {
 
 # A lock that is lost while its holder does not know: two are at one chain. What each showed before a chain was marked.
 TWO_AT_ONE_CHAIN = {
-    2: "two requests with two ends each: of their own gateway and of recovery",
-    25: "a request with two ends",
-    42: "a request with two ends, and records under no head",
-    98: "a request with two ends, in a longer chain",
-    147: "a request with two ends, early",
-    1: "two chains that grew after it was written where they end: verified, they looked tampered with",
-    58: "records under no head, because their chain was closed while its writer was back",
+    37: "two requests with two ends each: of their own gateway and of recovery",
+    920: "a request with two ends, and records under no head",
+    1309: "a request with two ends, in a longer chain",
+    11: "a chain that grew after it was written where it ends: verified, it looked tampered with",
+    12: "the same, right after its start",
+    133: "records under no head, because their chain was closed while its writer was back",
 }
 
 
