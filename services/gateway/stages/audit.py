@@ -7,12 +7,7 @@ of a prompt, answer, document or credential ever reaches this module's output.
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from collections.abc import Mapping, Sequence
-=======
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import dataclass
->>>>>>> adc1b77 (gateway: what ends a request begins without tasks of its own; the connection itself says when a caller has left)
 from decimal import Decimal
 
 import msgspec
