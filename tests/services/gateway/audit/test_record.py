@@ -27,6 +27,7 @@ CHAIN = UUID("00000000-0000-4000-8000-000000000001")
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 texts = st.text(st.characters(codec="utf-8"))
+names = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=200)
 values = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | texts | st.lists(texts, max_size=3)
 bodies = st.dictionaries(texts, values, max_size=6)
 
@@ -43,6 +44,14 @@ def test_a_record_is_the_sorted_compact_json_of_its_parts(body: dict[str, Value]
     assert parts["body"] == body
     assert added.record == json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert added.hash == leaf_hash(added.record.encode())
+
+
+@given(names, names)
+def test_whatever_a_kind_and_a_request_are_called_a_record_is_canonical(kind: str, request_id: str) -> None:
+    added = row(str(CHAIN), 3, NO_HASH, entry(kind, request_id, {"text": request_id}), timestamp(NOW))
+
+    fields = parse(added.record)
+    assert (fields.kind, fields.request_id, fields.body) == (kind, request_id, {"text": request_id})
 
 
 @given(bodies)
@@ -65,6 +74,7 @@ def test_white_space_between_parts_is_not_canonical(body: dict[str, Value], spac
     [
         ({"score": float("nan")}, "request-1", "finite"),
         ({"score": float("inf")}, "request-1", "finite"),
+        ({"absent": None, "null": "null", "score": -float("inf")}, "request-1", "body.score must be a finite"),
         ({"text": "\ud800"}, "request-1", "canonical"),
         ({"text": "x" * BODY_BYTES_MAX}, "request-1", "at most"),
         ({}, "request\x001", "NUL"),
