@@ -351,6 +351,8 @@ def _offer(name: str, raw: _Offer) -> ModelOffer:
         raise SettingsError(f"{where}.kind must be chat with backend sagemaker (got {raw.kind!r})")
     if raw.backend == "bedrock" and raw.kind == "chat" and not re.fullmatch(r"[1-9]\d*", raw.guardrail_version):
         raise SettingsError(f"{where}.guardrail_version must be a number, never DRAFT (got {raw.guardrail_version!r})")
+    if raw.context_tokens_max < 1:
+        raise SettingsError(f"{where}.context_tokens_max must be positive (got {raw.context_tokens_max})")
     return ModelOffer(
         id=raw.id,
         kind=raw.kind,

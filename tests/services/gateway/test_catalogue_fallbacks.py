@@ -52,3 +52,13 @@ def test_embedding_models_have_none() -> None:
     other = {**EMBEDDING, "id": "other"}
     with pytest.raises(SettingsError, match="vectors of two embedding models"):
         start({**EMBEDDING, "fallbacks": ["other"]}, other)
+
+
+@pytest.mark.parametrize(("context", "starts"), [(1, True), (0, False), (-1, False)])
+def test_a_model_holds_at_least_something(context: int, starts: bool) -> None:
+    model = {**MODEL, "context_tokens_max": context}
+    if starts:
+        assert start(EMBEDDING, model).models[1].context_tokens_max == context
+        return
+    with pytest.raises(SettingsError, match="context_tokens_max must be positive"):
+        start(EMBEDDING, model)

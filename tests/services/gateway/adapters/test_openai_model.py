@@ -282,6 +282,33 @@ async def test_what_the_server_does_not_accept_is_the_callers_400(
     assert "quotes" not in f"{denied.value.reason}{denied.value.public}"
 
 
+@pytest.mark.parametrize(("drops", "calls"), [(0, 1), (1, 2), (2, 2)])
+async def test_a_line_that_is_cut_before_the_first_byte_is_tried_once_more(
+    drops: int, calls: int, upstream: Upstream
+) -> None:
+    asked_times = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked_times
+        asked_times += 1
+        await reader.readuntil(b"\r\n\r\n")
+        if asked_times > drops:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
+            writer.write(data(delta(content="Thirty"), STOP, USAGE, "[DONE]"))
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as listening:
+        server = Server(url=f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1")
+        if drops < 2:
+            assert (await asked(upstream, prompt(server)))[0] == TextDelta("Thirty")
+        else:
+            with pytest.raises(Denied) as denied:
+                await asked(upstream, prompt(server))
+            assert denied.value.status == 502
+    assert asked_times == calls
+
+
 async def test_an_unreachable_server_is_502(upstream: Upstream) -> None:
     with pytest.raises(Denied) as denied:
         await asked(upstream, prompt(Server(url="http://127.0.0.1:9/v1")))

@@ -56,3 +56,31 @@ def test_a_failed_try_opens_it_again() -> None:
     tried.failed()
     clock.now += 0.9
     assert tried.is_open
+
+
+def test_it_says_when_it_is_tried_again_and_asking_is_no_try() -> None:
+    clock = Clock()
+    tried = breaker(clock)
+    assert tried.tries_again_in_s == 0
+    for _ in range(3):
+        tried.failed()
+    clock.now += 0.25
+
+    assert [tried.tries_again_in_s for _ in range(3)] == [0.75] * 3
+    clock.now += 0.75
+    assert tried.tries_again_in_s == 0
+    assert not tried.is_open
+    tried.succeeded()
+    assert tried.tries_again_in_s == 0
+
+
+def test_what_fails_late_does_not_put_off_the_next_try() -> None:
+    clock = Clock()
+    tried = breaker(clock)
+    for _ in range(3):
+        tried.failed()
+    clock.now += 0.9
+    tried.failed()
+    clock.now += 0.1
+
+    assert not tried.is_open
