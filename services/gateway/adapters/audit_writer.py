@@ -49,6 +49,10 @@ INSERT = """
 INSERT INTO audit.record (chain, seq, kind, request_id, record, hash)
 SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::bytea[])
 """
+# A record that goes alone costs the server a quarter less so, and nobody makes arrays of one.
+INSERT_ONE = """
+INSERT INTO audit.record (chain, seq, kind, request_id, record, hash) VALUES ($1, $2, $3, $4, $5, $6)
+"""
 
 ONE_END = "record_end"  # the index that holds one closing record a request
 ENDED = "SELECT request_id FROM audit.record WHERE request_id = ANY ($1) AND request_id <> '' AND kind = ANY ($2)"
@@ -305,6 +309,10 @@ def _is_end(one: Entry) -> bool:
 
 
 async def _insert(connection: Connection, chain: UUID, rows: Sequence[Row]) -> None:
+    if len(rows) == 1:
+        one = rows[0]
+        await connection.execute(INSERT_ONE, chain, one.seq, one.kind, one.request_id, one.record, one.hash)
+        return
     await connection.execute(
         INSERT,
         chain,

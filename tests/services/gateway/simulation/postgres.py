@@ -157,6 +157,9 @@ class Store:
         self._write(session, write)
         return []
 
+    def _insert_record(self, session: Session, chain: UUID, *values: Any) -> Found:
+        return self._insert_records(session, chain, *([value] for value in values))
+
     def _require_one_end(self, rows: Sequence[Row]) -> None:
         """The index `record_end`: of all chains, one closing record a request."""
         ends = [row.request_id for row in rows if row.kind in CLOSING_KINDS and row.request_id]
@@ -334,6 +337,7 @@ class Store:
 
     _STATEMENTS: ClassVar[dict[str, Callable[..., Any]]] = {
         " ".join(audit_writer.INSERT.split()): _insert_records,
+        " ".join(audit_writer.INSERT_ONE.split()): _insert_record,
         "INSERT INTO audit.chain (chain) VALUES ($1)": _insert_chain,
         "SELECT pg_try_advisory_lock(audit.lock_key($1))": _try_lock,
         "SELECT pg_advisory_unlock(audit.lock_key($1))": _unlock,

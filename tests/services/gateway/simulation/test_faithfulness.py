@@ -82,7 +82,9 @@ def _insert(first_seq: int, *kinds: tuple[str, str]) -> Step:
         row(str(CHAIN), first_seq + n, NO_HASH, entry(k, r, {}), timestamp(datetime.now(UTC)))
         for n, (k, r) in enumerate(kinds)
     ]
-    columns = ([getattr(one, name) for one in rows] for name in ("seq", "kind", "request_id", "record", "hash"))
+    columns = [[getattr(one, name) for one in rows] for name in ("seq", "kind", "request_id", "record", "hash")]
+    if len(rows) == 1:
+        return 0, audit_writer.INSERT_ONE, (CHAIN, *(values[0] for values in columns))
     return 0, audit_writer.INSERT, (CHAIN, *columns)
 
 
@@ -113,6 +115,8 @@ async def test_the_audit_chains_statements(real: list[asyncpg.Connection]) -> No
             (1, audit_owed.STILL_OPEN, (owed, "intent", list(CLOSING_KINDS))),
             _insert(7, ("outcome", "c"), ("outcome", "a")),
             _insert(7, ("outcome", "c"), ("refusal", "c")),
+            _insert(7, ("outcome", "a")),
+            _insert(6, ("intent", "e")),
             _insert(7, ("end", ""), ("heartbeat", ""), ("intent", "a")),
             (1, audit_writer.ENDED, (owed[:1], list(CLOSING_KINDS))),
             (1, audit_writer.ENDED, (["c", ""], list(CLOSING_KINDS))),
