@@ -30,7 +30,7 @@ from services.gateway.stages.own_values import OwnValues
 from services.gateway.stages.placeholders import Restorer
 from services.gateway.stages.prompt_leak import LeakDetector
 from services.gateway.stages.screening import found
-from services.gateway.stages.tool_calls import ToolCalls
+from services.gateway.stages.tool_calls import ToolCalls, without_cut
 from services.gateway.stages.worst_case import size_bytes
 
 HOLD_BACK_CHARS = 128  # longer than any pattern that holds a space; what holds none is never cut at all
@@ -87,6 +87,8 @@ def _closing(
     verdict: Verdict,
 ) -> list[Released]:
     """Everything that could only be decided at the end."""
+    if calls and finish.reason == "length":
+        calls = without_cut(calls)
     cited = "" if calls else citations(grounded, finish)
     released = [_text(text, verdict)] if (text := window.finish(cited)) else []
     allowed = _allowed(calls, grounded, detectors, verdict) if calls and not verdict.blocked_by else []

@@ -15,6 +15,11 @@ from services.gateway.stages.placeholders import restore
 from services.gateway.stages.screening import found
 
 
+def without_cut(calls: Sequence[ToolCall]) -> Sequence[ToolCall]:
+    """The calls of an answer that met its limit: one whose arguments end in the middle is none, and none is refused."""
+    return calls[:-1] if _read(calls[-1].arguments) is None else calls
+
+
 class ToolCalls:
     """Judges the calls of one answer; `masked` and `refused` count for the audit record."""
 

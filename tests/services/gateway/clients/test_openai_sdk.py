@@ -12,6 +12,7 @@ import pytest
 from tests.services.gateway.clients.openai_sdk import ASKED, Sdk
 from tests.services.gateway.clients.site import CHAT_MODELS, Site
 from tests.services.gateway.clients.upstreams import USAGE, VECTOR, Call
+from tests.services.gateway.fakes import registration, role
 
 WEATHER_TOOL = {"type": "function", "function": {"name": "weather", "parameters": {}}}
 OSLO = Call("weather", ('{"ci', 'ty":', '"Os', 'lo"}'))
@@ -74,10 +75,47 @@ def test_a_streamed_tool_call_names_itself_once_and_ends_with_tool_calls(sdk: Sd
     chunks = sdk.chunks(model=model, tools=[WEATHER_TOOL])
     parts = [part for chunk in chunks for part in chunk.choices[0].delta.tool_calls or ()]
     assert [part.index for part in parts] == [0] * len(parts)
-    assert [part.id is not None for part in parts].count(True) == 1
+    assert [part.id is not None for part in parts] == [True, *[False] * (len(parts) - 1)]
+    assert [part.type for part in parts] == ["function", *[None] * (len(parts) - 1)]
     assert "".join(part.function.name or "" for part in parts if part.function) == "weather"
     assert json.loads("".join(part.function.arguments or "" for part in parts if part.function)) == {"city": "Oslo"}
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
+
+
+@both_backends
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_tool_call_cut_at_the_limit_never_leaves_and_the_answer_says_length(
+    sdk: Sdk, site: Site, model: str, stream: bool
+) -> None:
+    """What clients cannot parse, and what vLLM and Bedrock send when the limit falls into a call's arguments."""
+    site.script.calls, site.script.reason = (Call("weather", ('{"ci', 'ty":"Os')),), "length"
+    if not stream and model == "nova":
+        site.script.calls = ()  # Converse answers with an object, which is not cut
+    if stream:
+        chunks = sdk.chunks(model=model, tools=[WEATHER_TOOL])
+        assert [part for chunk in chunks for part in _parts(chunk)] == []
+        assert chunks[-1].choices[0].finish_reason == "length"
+    else:
+        (choice,) = sdk.chat(model=model, tools=[WEATHER_TOOL]).choices
+        assert not choice.message.tool_calls
+        assert choice.finish_reason == "length"
+
+
+@both_backends
+def test_a_broken_tool_call_that_no_limit_cut_is_refused(sdk: Sdk, site: Site, model: str) -> None:
+    site.script.calls, site.script.reason = (Call("weather", ('{"ci', 'ty":"Os')),), "tool_calls"
+    chunks = sdk.chunks(model=model, tools=[WEATHER_TOOL])
+    assert [part for chunk in chunks for part in _parts(chunk)] == []
+    assert chunks[-1].choices[0].finish_reason == "content_filter"
+
+
+def test_a_whole_tool_call_before_the_limit_leaves_and_a_forbidden_one_is_refused(sdk: Sdk, site: Site) -> None:
+    site.script.calls, site.script.reason = (OSLO, Call("weather", ('{"ci',))), "length"
+    (kept,) = [part for chunk in sdk.chunks(tools=[WEATHER_TOOL]) for part in _parts(chunk) if part.id]
+    assert kept.function.name == "weather"
+    site.script.calls = (Call("shell", ('{"cmd":"x"}',)),)
+    last = sdk.chunks(tools=[WEATHER_TOOL])[-1]
+    assert last.choices[0].finish_reason == "content_filter"
 
 
 @both_backends
@@ -355,7 +393,20 @@ def test_models_are_those_of_the_role_and_name_nothing_behind_them(sdk: Sdk) -> 
         sdk.call(lambda one: one.models.retrieve("gpt-9"))
 
 
-def test_a_client_of_another_role_sees_only_its_models(sdk: Sdk, site: Site) -> None:
+def test_a_client_of_another_role_sees_and_uses_only_its_models(sdk: Sdk, site: Site) -> None:
+    others = role("load", models=("nova",), collections=())
+    site.world.registrations.registrations = [registration(role(models=CHAT_MODELS, collections=()), others)]
     other = Sdk(sdk.kind, site.url, "load")
-    with pytest.raises(openai.PermissionDeniedError):
+    assert [model.id for model in other.call(lambda one: one.models.list()).data] == ["nova"]
+    with pytest.raises(openai.NotFoundError):
+        other.call(lambda one: one.models.retrieve("local"))
+    with pytest.raises(openai.NotFoundError):
         other.chat(**ASKED)
+    assert site.script.bodies == []
+    assert other.chat(model="nova").choices[0].finish_reason == "stop"
+
+
+def test_a_client_whose_role_is_not_registered_is_refused(sdk: Sdk, site: Site) -> None:
+    with pytest.raises(openai.PermissionDeniedError):
+        Sdk(sdk.kind, site.url, "load").chat()
+    assert site.script.bodies == []

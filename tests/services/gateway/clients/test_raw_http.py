@@ -13,9 +13,11 @@ import pytest
 
 from tests.services.gateway.clients.openai_sdk import ASKED
 from tests.services.gateway.clients.site import CHAT_MODELS, Site
+from tests.services.gateway.clients.upstreams import openai_whole, sse, sse_frames
 
 CHAT, EMBED, MODELS = "/v1/chat/completions", "/v1/embeddings", "/v1/models"
 CHUNK_KEYS = {"id", "object", "created", "model", "choices"}
+CHOICE_KEYS = {"index", "delta", "message", "finish_reason", "logprobs"}
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,49 @@ def test_a_broken_stream_ends_in_an_error_and_without_done(site: Site, model: st
     assert chunks
     assert set(json.loads(last)["error"]) == {"message", "type", "param", "code"}
     assert b"quotes" not in last
+
+
+@pytest.mark.parametrize("model", CHAT_MODELS)
+def test_a_stop_by_policy_is_an_end_like_any_other(site: Site, model: str) -> None:
+    site.script.deltas = ["word " * 60, "x" * 20_000, " more"]
+    answer = chat(site, model=model, stream=True, stream_options={"include_usage": True})
+    *chunks, usage, end = frames(answer)
+    assert json.loads(chunks[-1])["choices"][0]["finish_reason"] == "content_filter"
+    assert json.loads(usage)["choices"] == []
+    assert json.loads(usage)["usage"]["total_tokens"] > 0
+    assert end == b"[DONE]"
+    assert b'"error"' not in answer.body
+
+
+VLLM_ONLY = {"stop_reason": 128_001, "token_ids": [1, 2], "logprobs": {"content": []}}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_what_only_vllm_says_is_not_passed_on(site: Site, stream: bool) -> None:
+    site.script.raw = [_with_vllms_own(frame) for frame in sse_frames(site.script)]
+    if not stream:
+        whole = openai_whole(site.script)
+        choices = [{**whole["choices"][0], **VLLM_ONLY}]
+        site.script.raw = [json.dumps({**whole, "choices": choices, "kv_transfer_params": {}}).encode()]
+    answer = chat(site, stream=stream)
+    told = [json.loads(frame) for frame in frames(answer)[:-1]] if stream else [json.loads(answer.body)]
+    for one in told:
+        assert set(one) <= {*CHUNK_KEYS, "usage"}
+        assert all(set(choice) <= CHOICE_KEYS for choice in one["choices"])
+        assert all(choice.get("logprobs") is None for choice in one["choices"])
+    assert b"thirty days." in answer.body
+    assert b"128001" not in answer.body
+    assert b"token_ids" not in answer.body
+
+
+def _with_vllms_own(frame: bytes) -> bytes:
+    data = frame.removeprefix(b"data: ").strip()
+    if data == b"[DONE]":
+        return frame
+    chunk = json.loads(data)
+    choices = [{**choice, **VLLM_ONLY} for choice in chunk["choices"]]
+    usage = {"prompt_tokens": 11, "completion_tokens": 1, "total_tokens": 12}  # continuous_usage_stats
+    return sse({"usage": usage, **chunk, "choices": choices, "prompt_token_ids": [1], "kv_transfer_params": {}})
 
 
 def test_a_refusal_before_the_first_byte_is_a_status_also_for_a_stream(site: Site) -> None:
