@@ -3,7 +3,8 @@
 (1) FAILURES_MAX failures in a row open it. While it is open, requests are refused at once: 503, and when to come
     back; those with a fallback go there. Every PAUSE_S one request tries; the first event of any closes it.
 (2) What is the caller's own fault, or ours, is no failure of the upstream: 4xx, a parameter it does not know,
-    no credentials.
+    no credentials. A stream that its caller gives up is one only after SILENT_S without a word: callers have less
+    patience than our own deadline, and who hangs up at once must not be able to open a circuit.
 (3) "Too many requests" is no failure either: who says so is well, and its quota refills by the second. THROTTLED_MAX
     in a row open the circuit too, but for THROTTLED_PAUSE_S only: asking on would use up what has just come back.
     It neither adds to the failures nor forgives them.
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
@@ -22,6 +24,7 @@ from services.gateway.ports import Embeddings, Model
 
 FAILURES_MAX = 5
 PAUSE_S = 5.0
+SILENT_S = 30.0
 THROTTLED_MAX = 5
 THROTTLED_PAUSE_S = 1.0
 
@@ -36,6 +39,7 @@ class Circuit:
         self._failing = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S, clock=clock)
         self._throttled = Breaker(failures_max=THROTTLED_MAX, pause_s=THROTTLED_PAUSE_S, clock=clock)
         self._trying = ""  # the request whose calls are the try
+        self.clock = clock
 
     @property
     def left_alone(self) -> bool:
@@ -66,6 +70,11 @@ class Circuit:
             self._throttled.failed()
         elif denied.status >= 500 and not isinstance(denied, Unavailable):
             self._throttled.succeeded()
+            self._failing.failed()
+
+    def given_up(self, silent_s: float) -> None:
+        """Nobody waits for the first event any more, after so many seconds."""
+        if silent_s >= SILENT_S:
             self._failing.failed()
 
 
@@ -103,7 +112,8 @@ class GuardedModel:
     def generate(self, grounded: Grounded) -> AsyncIterator[Event]:
         admitted = grounded.governed.admitted
         together = admitted.reservation.id if admitted.submission.choices > 1 else ""
-        return _Watched(lambda: self._model.generate(grounded), self._circuits.of(admitted.model), together)
+        circuit, stream = self._circuits.of(admitted.model), admitted.submission.stream
+        return _Watched(lambda: self._model.generate(grounded), circuit, together, stream=stream)
 
 
 class GuardedEmbeddings:
@@ -132,12 +142,15 @@ class GuardedEmbeddings:
 class _Watched(AsyncGenerator[Event, None]):
     """A backend's events: looked at until the first has come, passed on without a step between from then on."""
 
-    __slots__ = ("_ask", "_circuit", "_events", "_next", "_together")
+    __slots__ = ("_ask", "_circuit", "_events", "_next", "_stream", "_together")
 
-    def __init__(self, ask: Callable[[], AsyncIterator[Event]], circuit: Circuit, together: str) -> None:
+    def __init__(
+        self, ask: Callable[[], AsyncIterator[Event]], circuit: Circuit, together: str, *, stream: bool
+    ) -> None:
         self._ask = ask
         self._circuit = circuit
         self._together = together
+        self._stream = stream
         self._events: AsyncIterator[Event] | None = None
         self._next: Callable[[], Awaitable[Event]] = self._first
 
@@ -147,8 +160,13 @@ class _Watched(AsyncGenerator[Event, None]):
     async def _first(self) -> Event:
         self._circuit.enter(self._together)
         events = self._events = self._ask()
+        asked_at = self._circuit.clock()
         try:
             event = await anext(events)
+        except asyncio.CancelledError:
+            if self._stream:  # a whole answer comes when all of it is made: its silence says nothing
+                self._circuit.given_up(self._circuit.clock() - asked_at)
+            raise
         except Denied as denied:
             self._circuit.failed(denied)
             raise

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import repeat
 
 import pytest
+from msgspec.structs import replace
 
 from services.gateway.adapters.circuits import (
     FAILURES_MAX,
     PAUSE_S,
+    SILENT_S,
     THROTTLED_MAX,
     THROTTLED_PAUSE_S,
     Circuits,
@@ -21,7 +22,7 @@ from services.gateway.adapters.circuits import (
     GuardedModel,
 )
 from services.gateway.adapters.upstream import Throttled, upstream_failed
-from services.gateway.exchange import Denied, Grounded, ModelOffer, Reservation, TextDelta, Unavailable
+from services.gateway.exchange import Denied, Event, Grounded, ModelOffer, Reservation, TextDelta, Unavailable
 from services.gateway.operator_page import Chains, page
 from services.gateway.readiness import READY, State
 from tests.services.gateway.fakes import FakeEmbeddings, FakeModel, offer, says
@@ -238,6 +239,29 @@ async def test_hanging_up_ends_the_call_behind_it() -> None:
     await anext(events)
     await events.aclose()  # type: ignore[attr-defined]  # it is a generator
     assert site.backend.cancelled == 1
+
+
+@pytest.mark.parametrize(
+    ("stream", "silent_s", "opens"),
+    [(True, SILENT_S, True), (True, SILENT_S - 1, False), (False, 100 * SILENT_S, False)],
+    ids=["long silence", "short silence", "a whole answer is silent by nature"],
+)
+async def test_streams_given_up_after_a_long_silence_open_it(stream: bool, silent_s: float, opens: bool) -> None:
+    site = Site()
+    for _ in range(FAILURES_MAX):
+        begun = asyncio.Event()
+        site.backend.script = lambda _, begun=begun: (begun.set(), 60.0)[1:]  # type: ignore[misc]  # sets, then thinks
+        waiting = asyncio.create_task(_first(site, stream=stream))
+        await asyncio.wait_for(begun.wait(), 10)
+        site.clock.now += silent_s
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+    assert (await site.ask() == "upstream_unavailable") is opens
+
+
+async def _first(site: Site, *, stream: bool) -> Event:
+    return await anext(site.guarded.generate(grounded_prompt(admitted_prompt(stream=stream))))
 
 
 class _Failing(FakeEmbeddings):
