@@ -118,6 +118,43 @@ def test_a_part_that_is_down_is_503_with_a_time(site: Site) -> None:
     assert site.script.bodies == []
 
 
+# --- no other way in ------------------------------------------------------------------------------------------
+
+PLACES = ("127.0.0.1/healthz", "x/healthz?", "x#", "localhost", "x:1", "[::1]", "x@healthz", "healthz")
+ELSEWHERE: dict[str, dict[str, str]] = {
+    **{f"host {place}": {"host": place} for place in PLACES},
+    "x-forwarded-host": {"x_forwarded_host": "127.0.0.1/healthz", "x_forwarded_proto": "https"},
+    "x-forwarded-for": {"x_forwarded_for": "127.0.0.1", "forwarded": "for=127.0.0.1;host=healthz"},
+    "x-original-url": {"x_original_url": "/healthz", "x_rewrite_url": "/healthz", "x_forwarded_prefix": "/healthz"},
+    "x-http-method-override": {"x_http_method_override": "GET", "x_forwarded_user": "alice", "x_user": "alice"},
+    "an api-key": {"api_key": "alice", "x_api_key": "alice", "cookie": "token=alice", "x_goog_api_key": "alice"},
+}
+PATHS = (CHAT, EMBED, MODELS, "/v1/responses")
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_no_header_stands_for_a_token(what: str, site: Site) -> None:
+    headers = {"authorization": "", **ELSEWHERE[what]}
+    for path in PATHS:
+        method, body = ("GET", None) if path == MODELS else ("POST", json.dumps(ASKED).encode())
+        answer = send(site, method, path, body, **headers)
+        assert answer.status in (400, 401), path
+        assert answer.error["code"] != "internal_error"
+    assert site.script.bodies == []
+    assert chat(site, ELSEWHERE[what]).status in (200, 400), "with a token they change nothing"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [f"/healthz/..{CHAT}", f"/{CHAT}", f"{CHAT}/", f"{CHAT}%2f", f"{CHAT};/healthz", "/v1/./models", "/V1/MODELS",
+     f"{MODELS}/../models", f"{MODELS}%00", f"{MODELS}?x=/healthz", f"{MODELS}/local%2f..%2f", "/v1/models//"],
+)  # fmt: skip
+def test_no_way_of_writing_a_path_leads_past_the_token(path: str, site: Site) -> None:
+    for method in ("GET", "POST"):
+        assert send(site, method, path, b"", authorization="").status in (400, 401, 404, 405)
+    assert site.script.bodies == []
+
+
 # --- request ids ----------------------------------------------------------------------------------------------
 
 
