@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from services.gateway.detectors.patterns import Pattern, PatternTable, find_in_views
-from services.gateway.detectors.reading import Look
-from services.gateway.detectors.text_views import disguises, unbroken
+from services.gateway.detectors.patterns import Pattern, PatternTable, settled
+from services.gateway.detectors.reading import Look, looks
+from services.gateway.detectors.text_views import Plain, disguises, unbroken
 from services.gateway.exchange import Finding
 
 
@@ -22,11 +22,16 @@ class CredentialDetector:
     """Finds credentials in every reading of a text; issued ones also backwards, turned, or cut by line breaks."""
 
     def find(self, text: str) -> tuple[Finding, ...]:
-        return find_in_views(text, lambda look: _find(look, text))
+        found: list[Finding] = []
+        for look in looks(text):
+            found += _find(look, text)
+        return settled(found)
 
 
-def _find(look: Look, text: str) -> list[Finding]:
+def _find(look: Look, text: str) -> Sequence[Finding]:
     plain = _TABLE.find(look)
+    if isinstance(look.view, Plain) and "\n" not in text:
+        return plain
     found = list(plain)
     for word in disguises(look.view):
         found += _ISSUED.find(Look(word))

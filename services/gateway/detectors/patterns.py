@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import re2
 
 from services.gateway.detectors.reading import Look, Patterns, await_one_of, looks
-from services.gateway.detectors.text_views import fold
+from services.gateway.detectors.text_views import View, fold, searchable
 from services.gateway.exchange import Finding
 
 
@@ -43,27 +43,26 @@ class PatternTable:
     """Patterns of one detector, compiled once."""
 
     def __init__(self, patterns: Sequence[Pattern]) -> None:
-        self._compiled = tuple(_compile(pattern) for pattern in patterns)
-        self._bits = sum(entry.bit for entry in self._compiled)
+        self._compiled = {entry.bit: entry for entry in map(_compile, patterns)}
+        self._bits = sum(self._compiled)
 
     def find(self, look: Look) -> Sequence[Finding]:
         """Findings in one view, as spans of the original."""
-        return tuple(self._found(look)) if look.hinted & self._bits else ()
+        hinted = look.hinted & self._bits
+        return self._found(look.view, hinted) if hinted else ()
 
-    def _found(self, look: Look) -> Iterator[Finding]:
-        view = look.view
-        for entry in self._compiled:
-            if not look.hinted & entry.bit:
-                continue
-            for start, end in spans(entry.expression, view.text, entry.group):
-                if entry.pattern.accept(view.text[start:end]):
-                    yield Finding(entry.pattern.kind, *view.locate(start, end), entry.pattern.score)
-
-
-def spans(expression: re2._Regexp, text: str, group: int = 0) -> Iterator[tuple[int, int]]:
-    """Where the expression, or a group of it, matches. In ASCII a byte is a character, which RE2 need not count."""
-    for match in expression.finditer(text.encode() if text.isascii() else text):
-        yield match.span(group)
+    def _found(self, view: View, hinted: Patterns) -> list[Finding]:
+        text, found = view.text, []
+        written = searchable(text)
+        while hinted:
+            first = hinted & -hinted
+            hinted ^= first
+            entry = self._compiled[first]
+            for match in entry.expression.finditer(written):
+                start, end = match.span(entry.group)
+                if entry.pattern.accept(text[start:end]):
+                    found.append(Finding(entry.pattern.kind, *view.locate(start, end), entry.pattern.score))
+        return found
 
 
 def occurs(expression: re2._Regexp, text: str) -> bool:
@@ -90,6 +89,11 @@ def find_in_views(text: str, find: Callable[[Look], Sequence[Finding]]) -> tuple
     found: list[Finding] = []
     for look in looks(text):
         found += find(look)
+    return settled(found)
+
+
+def settled(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """In order, and without overlaps."""
     return tuple(without_overlaps(found)) if found else ()
 
 

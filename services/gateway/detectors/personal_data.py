@@ -38,7 +38,7 @@ from stdnum.se import personnummer
 from stdnum.us import ssn
 from stdnum.za import idnr as za_id
 
-from services.gateway.detectors.patterns import Pattern, PatternTable, compiled, find_in_views
+from services.gateway.detectors.patterns import Pattern, PatternTable, compiled, find_in_views, occurs
 from services.gateway.detectors.reading import Look
 from services.gateway.detectors.text_views import View
 from services.gateway.exchange import Finding
@@ -55,10 +55,14 @@ def _find(look: Look) -> list[Finding]:
     found = list(_WORDS.find(look))
     if look.digits:
         found += _WORDS_AND_DIGITS.find(look)
-        found += _cards(look.view)
-        found += _numbers(look.view)
-        found += _lettered_numbers(look.view)
+        found += _in_numbers(look.view)
     return found
+
+
+def _in_numbers(view: View) -> list[Finding]:
+    if not occurs(_ANY_NUMBER, view.text):
+        return []
+    return [*_cards(view), *_numbers(view), *_lettered_numbers(view)]
 
 
 # --- announced by words ----------------------------------------------------------------------------
@@ -401,11 +405,13 @@ _LETTERED: tuple[tuple[str, str, Check], ...] = (
 _LETTERED_RE = tuple((kind, compiled(expression), check) for kind, expression, check in _LETTERED)
 
 
+_SIX_DIGITS = r"[0-9](?:[ \t./()\x{2D}]{0,3}[0-9]){5}"  # no card and no number has fewer
+_ANY_NUMBER = compiled("|".join((_SIX_DIGITS, *(f"(?:{expression})" for _, expression, _ in _LETTERED))))
 _ANY_LETTERED = compiled("|".join(f"(?:{expression})" for _, expression, _ in _LETTERED))
 
 
 def _lettered_numbers(view: View) -> Iterator[Finding]:
-    if not _ANY_LETTERED.search(view.text):
+    if not occurs(_ANY_LETTERED, view.text):
         return
     for kind, expression, check in _LETTERED_RE:
         for match in expression.finditer(view.text):

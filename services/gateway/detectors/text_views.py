@@ -261,25 +261,34 @@ _BASE64_RE, _BASE32_RE, _HEX_RE, _BINARY_RE, _CODES_RE = (
 def _children(view: View, clearest: View) -> Iterator[View]:
     if view is not clearest:
         yield from _reversed_views(view)
-    if not _ANYTHING.search(clearest.text.encode()):
+    text = clearest.text
+    written = searchable(text)
+    if not _ANYTHING.search(written):
         return
-    yield from _spliced(clearest, _ESCAPES_RE, _unescape)
+    if "%" in text or "&" in text or "\\" in text:
+        yield from _spliced(clearest, _ESCAPES_RE, _unescape)
     yield from _spliced(clearest, _SPACED_RE, _join)
     for expression, decode in _DECODERS:
-        for match in expression.finditer(clearest.text):
-            for text in decode(match.group()):
-                yield Decoded(text, clearest, match.span())
+        for match in expression.finditer(written):
+            start, end = match.span()
+            for decoded in decode(text[start:end]):
+                yield Decoded(decoded, clearest, (start, end))
+
+
+def searchable(text: str) -> str | bytes:
+    """What RE2 is given: in ASCII a byte is a character, so it need not count them to say where a match is."""
+    return text.encode() if text.isascii() else text
 
 
 def _spliced(parent: View, expression: re2._Regexp, read: Callable[[str], str]) -> Iterator[View]:
     out: list[str] = []
     pieces: list[Piece] = []
     length = position = 0
-    for match in expression.finditer(parent.text):
+    for match in expression.finditer(searchable(parent.text)):
         start, end = match.span()
         for piece_text, begin, finish, verbatim in (
             (parent.text[position:start], position, start, True),
-            (read(match.group()), start, end, False),
+            (read(parent.text[start:end]), start, end, False),
         ):
             if piece_text:
                 pieces.append(Piece(length, begin, finish, verbatim))
@@ -346,7 +355,7 @@ def _texts(raw: bytes) -> Iterator[str]:
     """`raw` read as text, when a stretch of it can be read: bytes around it may be noise."""
     for encoding in ("utf-8", "utf-16-le") if b"\x00" in raw else ("utf-8",):
         text = raw.decode(encoding, "replace")
-        if _READABLE.search(text):
+        if _READABLE.search(text.encode()):
             yield text
 
 
