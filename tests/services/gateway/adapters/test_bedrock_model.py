@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import struct
-from binascii import crc32
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -32,25 +30,13 @@ from services.gateway.exchange import (
     Unavailable,
     Usage,
 )
+from tests.services.gateway.adapters.aws_server import AwsServer, standing_in
+from tests.services.gateway.event_stream import frame
 from tests.services.gateway.fakes import WEATHER, offer
-from tests.services.gateway.issuer import running
 from tests.services.gateway.prompts import admitted_prompt, grounded_prompt
 
 PROFILE = "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abc"
 OFFER = offer("nova", backend="bedrock", upstream_model=PROFILE, guardrail_id="gr-1", guardrail_version="3")
-
-
-def frame(event: str, payload: dict[str, Any], kind: str = "event") -> bytes:
-    """One message of application/vnd.amazon.eventstream, written by hand."""
-    name = ":event-type" if kind == "event" else ":exception-type"
-    headers = b"".join(
-        struct.pack(">B", len(key)) + key.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
-        for key, value in ((":message-type", kind), (name, event), (":content-type", "application/json"))
-    )
-    body = json.dumps(payload).encode()
-    prelude = struct.pack(">II", 16 + len(headers) + len(body), len(headers))
-    message = prelude + struct.pack(">I", crc32(prelude)) + headers + body
-    return message + struct.pack(">I", crc32(message))
 
 
 STREAM = (
@@ -79,50 +65,21 @@ TOOL_STREAM = (
 
 
 @dataclass
-class Bedrock:
-    """Answers with what it was given; keeps what it was asked."""
-
-    status: int = 200
-    statuses: list[int] = field(default_factory=list)  # of the first answers, before `status`
+class Bedrock(AwsServer):
+    pieces: Sequence[bytes] = STREAM
+    streams_at: str = "converse-stream"
     kind: str = ""  # of an error
     message: str = "quotes the prompt"
-    pieces: Sequence[bytes] = STREAM
-    answer: dict[str, Any] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
 
-    async def any(self, request: web.Request) -> web.StreamResponse:
-        # The path as it was sent: the model's ARN is one encoded segment.
-        self.asked.append((request.raw_path, await request.json(), dict(request.headers)))
-        status = self.statuses.pop(0) if self.statuses else self.status
-        if status != 200:
-            return web.json_response({"message": self.message}, status=status, headers={"x-amzn-errortype": self.kind})
-        if not request.raw_path.endswith("converse-stream"):
-            return web.json_response(self.answer)
-        response = web.StreamResponse(headers={"content-type": "application/vnd.amazon.eventstream"})
-        await response.prepare(request)
-        for piece in self.pieces:
-            await response.write(piece)
-        return response
+    def failed(self, status: int) -> web.Response:
+        return web.json_response({"message": self.message}, status=status, headers={"x-amzn-errortype": self.kind})
 
 
 @pytest.fixture
 async def bedrock(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bedrock]:
     server = Bedrock()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.any)
-    async with running(app) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    async with standing_in(server, "BEDROCK_RUNTIME", monkeypatch):
         yield server
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    client = Upstream()
-    await client.start()
-    yield client
-    await client.close()
 
 
 def signed() -> SignedRequests:

@@ -92,14 +92,6 @@ async def server() -> AsyncIterator[Server]:
         yield server
 
 
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    client = Upstream()
-    await client.start()
-    yield client
-    await client.close()
-
-
 def prompt(server: Server, *messages: Message, stream: bool = True, **parameters: Any) -> Grounded:
     tools = parameters.pop("tools", ())
     model = offer(base_url=server.url, upstream_model="served")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-from binascii import crc32
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,24 +17,13 @@ from services.gateway.adapters.sagemaker_model import SageMakerModel
 from services.gateway.adapters.tls import aws_session
 from services.gateway.adapters.upstream import Upstream
 from services.gateway.exchange import Denied, Event, Finish, Grounded, TextDelta, Tool, ToolCallReady, Usage
+from tests.services.gateway.adapters.aws_server import AwsServer, standing_in
+from tests.services.gateway.event_stream import part
 from tests.services.gateway.fakes import WEATHER, offer
-from tests.services.gateway.issuer import running
 from tests.services.gateway.prompts import admitted_prompt, grounded_prompt
 
 NAME = "llm-pipelines-prod-assistant"
 OFFER = offer("assistant", backend="sagemaker", upstream_model=NAME)
-
-
-def frame(payload: bytes, event: str = "PayloadPart", kind: str = "event") -> bytes:
-    """One message of application/vnd.amazon.eventstream, written by hand."""
-    name = ":event-type" if kind == "event" else ":exception-type"
-    headers = b"".join(
-        struct.pack(">B", len(key)) + key.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
-        for key, value in ((":message-type", kind), (name, event))
-    )
-    prelude = struct.pack(">II", 16 + len(headers) + len(payload), len(headers))
-    message = prelude + struct.pack(">I", crc32(prelude)) + headers + payload
-    return message + struct.pack(">I", crc32(message))
 
 
 def line(**reply: Any) -> bytes:
@@ -55,49 +42,20 @@ EXPECTED = [TextDelta("Thirty "), TextDelta("days."), Finish("stop", Usage(9, 3)
 
 
 @dataclass
-class Endpoint:
-    """Answers with what it was given; keeps what it was asked."""
-
-    status: int = 200
-    statuses: list[int] = field(default_factory=list)  # of the first answers, before `status`
+class Endpoint(AwsServer):
+    pieces: Sequence[bytes] = (part(TEXT),)
+    streams_at: str = "response-stream"
     error: dict[str, Any] = field(default_factory=lambda: {"Message": "quotes the prompt"})
-    content_type: str = "application/vnd.amazon.eventstream"
-    pieces: Sequence[bytes] = (frame(TEXT),)
-    answer: dict[str, Any] = field(default_factory=dict)
-    asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
 
-    async def any(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append((request.raw_path, await request.json(), dict(request.headers)))
-        status = self.statuses.pop(0) if self.statuses else self.status
-        if status != 200:
-            return web.json_response(self.error, status=status)
-        if not request.raw_path.endswith("response-stream"):
-            return web.json_response(self.answer)
-        response = web.StreamResponse(headers={"content-type": self.content_type})
-        await response.prepare(request)
-        for piece in self.pieces:
-            await response.write(piece)
-        return response
+    def failed(self, status: int) -> web.Response:
+        return web.json_response(self.error, status=status)
 
 
 @pytest.fixture
 async def endpoint(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Endpoint]:
     server = Endpoint()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", server.any)
-    async with running(app) as url:
-        monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", url)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    async with standing_in(server, "SAGEMAKER_RUNTIME", monkeypatch):
         yield server
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    client = Upstream()
-    await client.start()
-    yield client
-    await client.close()
 
 
 def prompt(*, stream: bool = True, **more: Any) -> Grounded:
@@ -114,11 +72,11 @@ async def test_a_stream_becomes_events(endpoint: Endpoint, upstream: Upstream) -
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(inner=st.integers(1, len(TEXT) - 1), outer=st.integers(1, len(frame(TEXT)) - 1))
+@given(inner=st.integers(1, len(TEXT) - 1), outer=st.integers(1, len(part(TEXT)) - 1))
 async def test_parts_and_frames_may_be_cut_anywhere(
     endpoint: Endpoint, upstream: Upstream, inner: int, outer: int
 ) -> None:
-    frames = frame(TEXT[:inner]) + frame(TEXT[inner:])
+    frames = part(TEXT[:inner]) + part(TEXT[inner:])
     endpoint.pieces = (frames[:outer], frames[outer:])
 
     assert await asked(upstream, prompt()) == EXPECTED
@@ -138,7 +96,7 @@ async def test_a_whole_answer_becomes_events(endpoint: Endpoint, upstream: Upstr
 
 
 async def test_a_tool_call_comes_whole(endpoint: Endpoint, upstream: Upstream) -> None:
-    endpoint.pieces = (frame(TOOL),)
+    endpoint.pieces = (part(TOOL),)
 
     events = await asked(upstream, prompt(tools=(Tool("weather", "", WEATHER),)))
 
@@ -162,9 +120,9 @@ async def test_every_request_is_signed_bounded_and_goes_to_its_own_endpoint(
 
 
 BREAKS: dict[str, dict[str, Any]] = {
-    "an exception in the stream": {"pieces": (frame(b"{}", "ModelStreamError", "exception"),)},
-    "a part of another kind": {"pieces": (frame(TEXT, "Unknown"),)},
-    "a stream that ends early": {"pieces": (frame(TEXT[:40]),)},
+    "an exception in the stream": {"pieces": (part(b"{}", "ModelStreamError", "exception"),)},
+    "a part of another kind": {"pieces": (part(TEXT, "Unknown"),)},
+    "a stream that ends early": {"pieces": (part(TEXT[:40]),)},
     "a broken frame": {"pieces": (b"\x00" * 64,)},
     "another content type": {"content_type": "text/plain"},
     "a refusal of SageMaker": {"status": 424},
@@ -216,7 +174,7 @@ async def test_an_endpoint_that_stumbles_once_is_asked_again(
 async def test_an_endpoint_that_breaks_off_after_its_first_byte_is_not_asked_again(
     endpoint: Endpoint, upstream: Upstream
 ) -> None:
-    endpoint.pieces = (frame(TEXT[:40]),)
+    endpoint.pieces = (part(TEXT[:40]),)
     with pytest.raises(Denied):
         await asked(upstream, prompt())
     assert len(endpoint.asked) == 1

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import struct
 import threading
-from binascii import crc32
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.services.gateway.event_stream import frame
 from tests.services.gateway.issuer import running
 
 DIMENSIONS = 8
@@ -85,8 +84,8 @@ class OpenAIServer:
             return _whole(script, openai_whole(script))
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)
-        for frame in script.raw or sse_frames(script):
-            await response.write(frame)
+        for piece in script.raw or sse_frames(script):
+            await response.write(piece)
         if self.script.breaks_off is not None:
             await asyncio.to_thread(self.script.breaks_off.wait, GATE_DEADLINE_S)
             await response.write(SSE_ERROR)
@@ -162,8 +161,8 @@ class BedrockServer:
             return _whole(script, bedrock_whole(script))
         response = web.StreamResponse(headers={"content-type": "application/vnd.amazon.eventstream"})
         await response.prepare(request)
-        for frame in script.raw or event_frames(script):
-            await response.write(frame)
+        for piece in script.raw or event_frames(script):
+            await response.write(piece)
         if self.script.breaks_off is not None:
             await asyncio.to_thread(self.script.breaks_off.wait, GATE_DEADLINE_S)
             await response.write(EVENT_ERROR)
@@ -198,23 +197,6 @@ def event_frames(script: Script) -> Iterator[bytes]:
         return
     yield frame("messageStop", {"stopReason": _BEDROCK_REASONS[script.reason]})
     yield frame("metadata", {"usage": _bedrock_usage()})
-
-
-def frame(event: str, payload: dict[str, Any], kind: str = "event") -> bytes:
-    """One message of application/vnd.amazon.eventstream, written by hand."""
-    name = ":event-type" if kind == "event" else ":exception-type"
-    headers = b"".join(
-        struct.pack(">B", len(key)) + key.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
-        for key, value in ((":message-type", kind), (name, event), (":content-type", "application/json"))
-    )
-    return framed(headers, json.dumps(payload).encode())
-
-
-def framed(headers: bytes, body: bytes) -> bytes:
-    """Prelude, its checksum, headers, body, and the checksum of all that."""
-    prelude = struct.pack(">II", 16 + len(headers) + len(body), len(headers))
-    message = prelude + struct.pack(">I", crc32(prelude)) + headers + body
-    return message + struct.pack(">I", crc32(message))
 
 
 EVENT_ERROR = frame("modelStreamErrorException", {"message": "quotes the prompt"}, "exception")

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from services.gateway.adapters.openai_model import StreamReader
 from services.gateway.exchange import Denied
-from tests.services.gateway.clients.upstreams import Call, Script, event_frames, frame, framed, sse, sse_frames
+from tests.services.gateway.clients.upstreams import Call, Script, event_frames, sse, sse_frames
+from tests.services.gateway.event_stream import frame, framed
 from tests.services.gateway.fuzz.wire import Answer, Wire, require_events, require_named_events, require_openais_shape
 
 many = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
