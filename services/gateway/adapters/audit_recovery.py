@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from services.gateway.adapters.audit_sealer import Archive, Signer
@@ -25,7 +26,8 @@ from services.gateway.exchange import AuditRecord, Unavailable
 STAGE = "audit"
 INTERVAL_S = 5.0
 RETRY_INTERVAL_S = 0.25
-DEADLINE_S = 120.0
+DEADLINE_S = 120.0  # for one chain
+SILENCE_S = 5.0  # of a server that has next to nothing to do: it is given up, and with it the lock
 FETCH_ROWS = 1_000
 
 # When the server itself has just started, all writers have lost their locks: the living are given time to take
@@ -43,6 +45,8 @@ WHERE intent.chain = $1 AND intent.kind = $2 AND NOT EXISTS (
 )
 ORDER BY intent.seq
 """
+
+Answer = TypeVar("Answer")
 
 _logger = logging.getLogger(__name__)
 
@@ -75,18 +79,17 @@ class Recovery:
         for found in await self._database.fetch(OPEN_CHAINS, self._own.chain.id):
             async with self._database.connection(deadline_s=DEADLINE_S) as connection:
                 # A chain may hold millions of records. The pool resets this for the next user.
-                await connection.execute(f"SET statement_timeout = '{DEADLINE_S:.0f}s'")
+                await _soon(connection.execute(f"SET statement_timeout = '{DEADLINE_S:.0f}s'"))
                 await self._recover_if_abandoned(connection, found["chain"])
 
     async def _recover_if_abandoned(self, connection: Connection, chain: UUID) -> None:
-        if not await connection.fetchval("SELECT pg_try_advisory_lock(audit.lock_key($1))", chain):
+        if not await _soon(connection.fetchval("SELECT pg_try_advisory_lock(audit.lock_key($1))", chain)):
             return  # its writer is alive
-        try:
-            # False: another gateway was here between the look and the lock.
-            if await connection.fetchval("SELECT audit.take_chain($1)", chain):
-                await self._take_over(connection, chain)
-        finally:
-            await connection.execute("SELECT pg_advisory_unlock(audit.lock_key($1))", chain)
+        # False: another gateway was here between the look and the lock.
+        if await _soon(connection.fetchval("SELECT audit.take_chain($1)", chain)):
+            await self._take_over(connection, chain)
+        # After a failure the pool resets or cuts the connection, which frees the lock as well.
+        await _soon(connection.execute("SELECT pg_advisory_unlock(audit.lock_key($1))", chain))
 
     async def _take_over(self, connection: Connection, chain: UUID) -> None:
         try:
@@ -100,11 +103,12 @@ class Recovery:
             await self._append(_recovered(chain, frontier, last_hash, unknown))
             if frontier.size > sealed_size:
                 await self._seal(chain, frontier, last_hash)
-        await connection.execute("SELECT audit.close_chain($1, $2)", chain, self._own.chain.id)
+        await _soon(connection.execute("SELECT audit.close_chain($1, $2)", chain, self._own.chain.id))
 
     async def _read_to_end(self, connection: Connection, chain: UUID) -> tuple[Frontier, bytes, int]:
         """The chain's tree and last hash, going on from its last head, and how much that head covers."""
-        last_seq = await connection.fetchval("SELECT coalesce(max(seq), 0) FROM audit.record WHERE chain = $1", chain)
+        last = connection.fetchval("SELECT coalesce(max(seq), 0) FROM audit.record WHERE chain = $1", chain)
+        last_seq = await _soon(last)
         head_name = await self._archive.last_name(chain, last_seq)
         frontier, last_hash = Frontier(), NO_HASH
         if head_name is not None:
@@ -112,8 +116,10 @@ class Recovery:
             frontier, last_hash = statement.frontier(), bytes.fromhex(statement.hash)
         sealed_size = frontier.size
         query = "SELECT seq, record, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq"
-        async with connection.transaction():
+        async with asyncio.timeout(SILENCE_S) as silence, connection.transaction():
             async for found in connection.cursor(query, chain, sealed_size, prefetch=FETCH_ROWS):
+                if frontier.size % FETCH_ROWS == 0:
+                    silence.reschedule(asyncio.get_running_loop().time() + SILENCE_S)
                 fields = parse(found["record"])
                 if (fields.seq, fields.previous_hash, found["hash"]) != (
                     frontier.size,
@@ -156,6 +162,12 @@ class Recovery:
             existing = open_sealed(object_name, await self._archive.get(object_name)).statement
             if existing.root != frontier.root().hex():
                 raise Unavailable(STAGE, f"{object_name} exists and covers other records")
+
+
+async def _soon(answer: Awaitable[Answer]) -> Answer:
+    """TimeoutError when the server falls silent, which a connection that was lost without a word looks like."""
+    async with asyncio.timeout(SILENCE_S):
+        return await answer
 
 
 async def _all(appends: Iterable[Awaitable[bool]]) -> list[bool]:

@@ -7,10 +7,14 @@ import json
 import os
 import signal
 import sys
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from services.gateway.adapters import audit_recovery
 from services.gateway.adapters.audit_chain import audit_chain
+from services.gateway.adapters.audit_recovery import Recovery
 from services.gateway.adapters.database import Database
 from services.gateway.audit.record import parse
 from services.gateway.exchange import AuditRecord
@@ -122,3 +126,38 @@ async def test_a_chain_that_was_changed_before_it_was_recovered_is_not_sealed(
     verdict = await verifier()
     assert verdict.code == 1
     assert f"seq {rows[0]['seq']}: was changed" in verdict.text
+
+
+class Line:
+    """A connection to a server that answers so many statements and then falls silent without a word."""
+
+    def __init__(self, answers: int) -> None:
+        self._left = answers
+        self.asked: list[str] = []
+
+    async def fetchval(self, statement: str, *values: object) -> bool:
+        del values
+        self.asked.append(statement.split("(")[0])
+        if not self._left:
+            await asyncio.Event().wait()
+        self._left -= 1
+        return "take_chain" not in statement  # it was closed by another meanwhile
+
+    execute = fetchval
+
+
+@pytest.mark.parametrize("answers", [0, 1, 2, 3])
+async def test_a_server_that_falls_silent_is_given_up_and_asked_nothing_more(
+    answers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_recovery, "SILENCE_S", 0.05)
+    line: Any = Line(answers)
+    nobody: Any = None
+    recovering = Recovery(nobody, nobody, nobody, nobody, nobody)._recover_if_abandoned(line, uuid4())
+    if answers < 3:
+        with pytest.raises(TimeoutError):
+            await recovering
+    else:
+        await recovering
+    statements = ["SELECT pg_try_advisory_lock", "SELECT audit.take_chain", "SELECT pg_advisory_unlock"]
+    assert line.asked == statements[: answers + 1]
