@@ -16,10 +16,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import jwt
-from yarl import URL
 
+from services.gateway.adapters.http_connection import Broken
 from services.gateway.adapters.upstream import Upstream
 from services.gateway.exchange import Unavailable
 from services.gateway.settings import OUTAGE_S_MAX
@@ -125,22 +124,17 @@ class IssuerKeys:
                 if discovered.get("issuer") != self._issuer:
                     raise _unreachable("the metadata names another issuer")
                 published = await self._document(safe_url(discovered.get("jwks_uri")))
-        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
-            raise _unreachable(type(error).__name__) from error
+        except (Broken, TimeoutError, ValueError, RecursionError) as error:
+            raise _unreachable(str(error) if isinstance(error, Broken) else type(error).__name__) from error
         if not isinstance(published.get("keys"), list):
             raise _unreachable("the document holds no list of keys")
         self._keys = usable(published["keys"], self._algorithms)
         self._fetched_at = self._ticks()
 
     async def _document(self, url: str) -> dict[str, Any]:
-        async with self._upstream.session.get(URL(url, encoded=True), allow_redirects=False) as response:
-            if response.status != 200:
-                raise _unreachable(f"the issuer answered {response.status}")
-            body = bytearray()
-            async for piece in response.content.iter_chunked(64 << 10):
-                body += piece
-                if len(body) > DOCUMENT_BYTES_MAX:
-                    raise _unreachable(f"a document is larger than {DOCUMENT_BYTES_MAX} bytes")
+        status, body = await self._upstream.get(url, DOCUMENT_BYTES_MAX)
+        if status != 200:
+            raise _unreachable(f"the issuer answered {status}")
         document = json.loads(body)
         if not isinstance(document, dict):
             raise _unreachable("a document is not an object")

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
+from collections.abc import AsyncIterator, Collection, Mapping
+from types import TracebackType
 
-import aiohttp
-from yarl import URL
-
+from services.gateway.adapters.http_client import HttpClient
+from services.gateway.adapters.http_connection import Answer, Broken, Deadlines, NothingCame
+from services.gateway.adapters.http_pool import ConnectTimedOut
 from services.gateway.adapters.tls import client_context, client_context_for
 from services.gateway.exchange import Denied, Usage
 
@@ -26,21 +24,14 @@ CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 120  # between two reads
 TOTAL_TIMEOUT_S = 900
 END_TIMEOUT_S = 0.25
-CONNECTIONS_MAX = 1_024
 RESPONSE_BYTES_MAX = 16 << 20
 ERROR_BYTES_MAX = 16 << 10
 ATTEMPTS_MAX = 2  # clients try again themselves: what is tried here multiplies
 RETRY_PAUSE_S = 0.1  # at most, by chance, so that not all come again at once
 RETRY_BEGINS_WITHIN_S = 4.0  # of the first attempt's begin: what took longer is not asked for again
 TOKENS_MAX = 10_000_000  # of one call; no context window in use comes near
-PIECEWISE_BYTES_MIN = 512 << 10  # larger bodies are written in pieces, so that nobody else waits
 
-_BEFORE_FIRST_BYTE = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ServerDisconnectedError,
-    aiohttp.ClientOSError,
-    aiohttp.ConnectionTimeoutError,
-)
+_BEFORE_FIRST_BYTE = (NothingCame, ConnectTimedOut)
 # May be over in a moment. Not 500, which can be this very prompt's; not 429: who has too much to do gets no more.
 _MOMENTARY = frozenset((502, 503, 504))
 # About this very request: asked again, or asked of another model, it would be refused again.
@@ -79,144 +70,116 @@ class Upstream:
         """`own_hosts` are verified against `authority_pem` alone, every other host against the system's."""
         own = client_context_for(authority_pem) if own_hosts else None
         self._own = dict.fromkeys(own_hosts, own)
-        self._session: aiohttp.ClientSession | None = None
+        self._client: HttpClient | None = None
 
     async def start(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=TOTAL_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S)
-        connector = aiohttp.TCPConnector(limit=CONNECTIONS_MAX, ttl_dns_cache=30, ssl=client_context())
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            timeout=timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"accept-encoding": "identity", "user-agent": "gateway"},
-            trust_env=False,
-            auto_decompress=False,  # nothing compressed is asked for: what comes all the same could be a bomb
-        )
+        public = client_context()
+        deadlines = Deadlines(CONNECT_TIMEOUT_S, READ_TIMEOUT_S, TOTAL_TIMEOUT_S)
+        self._client = HttpClient(lambda host: self._own.get(host) or public, deadlines)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
 
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        if self._session is None:
+    def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> _Call:
+        """For `async with`: the answer to a POST, status 200; Denied otherwise. `url` is sent as it is written."""
+        return _Call(self, url, body, headers)
+
+    async def get(self, url: str, bytes_max: int) -> tuple[int, bytes]:
+        """Status and, where that is 200, the body of up to `bytes_max`; Broken or TimeoutError."""
+        answer = await self._opened().get(url)
+        if answer.status != 200:
+            answer.close()
+            return answer.status, b""
+        return answer.status, await answer.whole(bytes_max)
+
+    def _opened(self) -> HttpClient:
+        if self._client is None:
             raise upstream_failed("the HTTP client is not open")
-        return self._session
+        return self._client
 
-    @asynccontextmanager
-    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The response to a POST, status 200; Denied otherwise. `url` is sent as it is written."""
-        try:
-            response = await self._sent(_as_written(url), body, headers)
-            try:
-                with _cut_off_when_lost(response):
-                    if response.status != 200:
-                        raise await _refused(response)
-                    yield response
-            finally:
-                if response.content.at_eof():
-                    response.release()
-                else:
-                    response.close()  # an unread rest: cutting the line is what stops the backend
-        except TimeoutError as error:
-            raise _timed_out() from error
-        except aiohttp.ClientError as error:
-            raise upstream_failed(type(error).__name__) from error
-
-    async def _sent(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+    async def sent(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """Tried again only when nothing of an answer has come, and only soon."""
+        client = self._opened()
         began_at = time.monotonic()
         for _ in range(ATTEMPTS_MAX - 1):
             try:
-                response = await self._tried(url, body, headers)
+                answer = await client.post(url, body, headers)
             except _BEFORE_FIRST_BYTE:
                 if _late(began_at):
                     raise
             else:
-                if response.status not in _MOMENTARY or _late(began_at):
-                    return response
-                response.close()
+                if answer.status not in _MOMENTARY or _late(began_at):
+                    return answer
+                answer.close()
             await asyncio.sleep(_chance.uniform(0, RETRY_PAUSE_S))
-        return await self._tried(url, body, headers)
+        return await client.post(url, body, headers)
 
-    async def _tried(self, url: URL, body: bytes, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        data = body if len(body) < PIECEWISE_BYTES_MIN else io.BytesIO(body)
-        tls = self._own.get(url.host or "") or True
-        return await self.session.post(url, data=data, headers=headers, allow_redirects=False, ssl=tls)
+
+class _Call:
+    """One POST while its answer is read. Left before the answer's end, it cuts the line: that stops the backend."""
+
+    __slots__ = ("_answer", "_asked", "_upstream")
+
+    def __init__(self, upstream: Upstream, url: str, body: bytes, headers: Mapping[str, str]) -> None:
+        self._upstream = upstream
+        self._asked = (url, body, headers)
+        self._answer: Answer | None = None
+
+    async def __aenter__(self) -> Answer:
+        try:
+            answer = self._answer = await self._upstream.sent(*self._asked)
+            refusal = None if answer.status == 200 else await _refused(answer)
+        except BaseException as error:
+            self._leave(error)
+            raise
+        if refusal is not None:
+            answer.close()
+            raise refusal
+        return answer
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        if self._answer is not None:
+            self._answer.close()
+        if isinstance(error, TimeoutError):
+            raise _timed_out() from error
+        if isinstance(error, Broken):
+            raise upstream_failed(str(error)) from error
 
 
 def _late(began_at: float) -> bool:
     return time.monotonic() - began_at > RETRY_BEGINS_WITHIN_S
 
 
-@lru_cache(maxsize=256)
-def _as_written(url: str) -> URL:
-    """The catalogue and the issuers name few: each is taken apart once."""
-    return URL(url, encoded=True)
-
-
-@contextmanager
-def _cut_off_when_lost(response: aiohttp.ClientResponse) -> Iterator[None]:
-    """A body whose connection is gone fails at once: aiohttp lets who reads it wait after a broken chunk."""
-    content, connection = response.content, response.connection
-    protocol = connection.protocol if connection is not None else None
-    if protocol is None:  # the body is complete
-        yield
-        return
-
-    def cut_off(lost: asyncio.Future[None] | None) -> None:
-        _seen(lost)
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the connection was lost"))
-
-    closed = protocol.closed
-    if closed is None:
-        cut_off(None)
-        yield
-        return
-    closed.remove_done_callback(_seen)
-    closed.add_done_callback(cut_off)
-    try:
-        yield
-    finally:
-        closed.remove_done_callback(cut_off)
-        closed.add_done_callback(_seen)  # an idle connection that breaks is nobody's failure
-
-
-def _seen(lost: asyncio.Future[None] | None) -> None:
-    if lost is not None and not lost.cancelled():
-        lost.exception()
-
-
-async def chunks_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def chunks_of(answer: Answer) -> AsyncIterator[bytes]:
     """The body as it arrives, up to a size no honest answer has."""
     size = 0
-    async for chunk in response.content.iter_any():
+    while chunk := await answer.read():
         size += len(chunk)
         if size > RESPONSE_BYTES_MAX:
             raise upstream_failed("the response is too large")
         yield chunk
 
 
-async def ended(response: aiohttp.ClientResponse) -> None:
+async def ended(answer: Answer) -> None:
     """Waits briefly for the end of the body, so that the connection can be used again."""
+    if answer.complete:
+        return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(END_TIMEOUT_S):
-            async for _ in chunks_of(response):
+            async for _ in chunks_of(answer):
                 continue
 
 
-async def whole_body(response: aiohttp.ClientResponse) -> bytes:
+async def whole_body(answer: Answer) -> bytes:
     """All of it, up to the same size."""
-    chunks: list[bytes] = []
-    size = 0
-    while chunk := await response.content.readany():
-        size += len(chunk)
-        if size > RESPONSE_BYTES_MAX:
-            raise upstream_failed("the response is too large")
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return await answer.whole(RESPONSE_BYTES_MAX)
 
 
 def counted(
@@ -251,17 +214,27 @@ def _timed_out() -> Denied:
     )
 
 
-async def _refused(response: aiohttp.ClientResponse) -> Denied:
+async def _beginning(answer: Answer) -> bytes:
+    """Of a body that says what is wrong: what comes of it soon."""
+    body = b""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_TIMEOUT_S):
+            while len(body) < ERROR_BYTES_MAX and (piece := await answer.read()):
+                body += piece
+    return body[:ERROR_BYTES_MAX]
+
+
+async def _refused(answer: Answer) -> Denied:
     """What a status other than 200 means, without a word of the upstream's own."""
-    body = await response.content.read(ERROR_BYTES_MAX)
-    status = _blamed(response.status, body)
-    if status == 429 or response.headers.get("x-amzn-errortype", "").startswith(_QUOTA):
-        return Throttled(f"status {response.status}")
+    body = await _beginning(answer)
+    status = _blamed(answer.status, body)
+    if status == 429 or answer.headers.get("x-amzn-errortype", "").startswith(_QUOTA):
+        return Throttled(f"status {answer.status}")
     if status in _CALLERS:
         return _too_long() if _TOO_LONG.search(body) else _not_accepted(f"status {status}")
     if status == 503:
         return _busy(f"status {status}")
-    return upstream_failed(f"status {response.status}")
+    return upstream_failed(f"status {answer.status}")
 
 
 def broken_off(exception: str) -> Denied:

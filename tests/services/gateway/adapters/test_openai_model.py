@@ -285,8 +285,9 @@ async def test_a_line_that_is_cut_before_the_first_byte_is_tried_once_more(
         asked_times += 1
         await reader.readuntil(b"\r\n\r\n")
         if asked_times > drops:
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n")
-            writer.write(data(delta(content="Thirty"), STOP, USAGE, "[DONE]"))
+            body = data(delta(content="Thirty"), STOP, USAGE, "[DONE]")
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n")
+            writer.write(b"content-length: %d\r\n\r\n" % len(body) + body)
             await writer.drain()
         writer.close()
 
