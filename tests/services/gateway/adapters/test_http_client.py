@@ -7,11 +7,12 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import uvloop
 
-from services.gateway.adapters.http_client import HttpClient
+from services.gateway.adapters.http_client import ORIGINS_MAX, HttpClient
 from services.gateway.adapters.http_connection import (
     HELD_BYTES_MAX,
     PIECEWISE_BYTES_MIN,
@@ -21,6 +22,7 @@ from services.gateway.adapters.http_connection import (
     NothingCame,
 )
 from services.gateway.adapters.http_pool import ConnectTimedOut
+from services.gateway.adapters.tls import _certificate, client_context_for
 
 HELLO = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
@@ -186,6 +188,9 @@ async def test_a_header_that_would_be_two_or_another_is_not_sent(client: HttpCli
         "http://h/x y",
         "http://h/\xfc",
         "http://h b/x",
+        "http://h:99999/x",
+        "http://h:x/",
+        "http://[::1/x",
         "h",
         "",
     ],
@@ -636,6 +641,74 @@ async def test_closing_breaks_off_what_is_under_way_and_says_goodbye_to_the_rest
         assert site.open_now == 0
 
 
+async def test_who_connects_while_all_is_closed_gets_no_connection() -> None:
+    async with serving(answering(HELLO)) as site, opened() as client:
+        task = asyncio.create_task(asked(client, site))
+        await asyncio.sleep(0)
+        await client.close()
+        with pytest.raises(Broken):
+            await task
+        await asyncio.sleep(0.1)
+        assert site.open_now == 0
+
+
+async def test_many_origins_are_remembered_no_longer_than_they_are_used(client: HttpClient) -> None:
+    async with serving(answering(HELLO)) as site:
+        used = await client.post(site.url, b"", {})
+        for number in range(3 * ORIGINS_MAX):
+            with pytest.raises(NothingCame):
+                await client.get(f"http://127.0.0.{number + 2}:9/")
+        assert await used.whole(10) == b"hello"
+        assert await asked(client, site) == (200, b"hello")
+        assert site.lines == 1
+
+
+# --- TLS ------------------------------------------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def encrypted(folder: Path, raw: bytes) -> AsyncIterator[tuple[str, ssl.SSLContext]]:
+    """A server whose certificate names 127.0.0.1 alone, and the context that trusts it. LINE in `raw` is a number."""
+    pem = folder / "server.pem"
+    pem.write_bytes(_certificate("127.0.0.1"))
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    theirs.load_cert_chain(pem)
+    lines = 0
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal lines
+        lines += 1
+        with suppress(EOFError, ConnectionError):
+            await answering(raw.replace(b"LINE", b"%04d" % lines))(Line(reader, writer, lines))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=theirs)
+    try:
+        yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/x", client_context_for(pem.read_text())
+    finally:
+        server.close()
+
+
+async def test_a_connection_in_tls_is_kept_and_takes_and_gives_large_bodies(tmp_path: Path) -> None:
+    raw = b"HTTP/1.1 200 OK\r\ncontent-length: 2000004\r\n\r\nLINE" + b"x" * 2_000_000
+    async with encrypted(tmp_path, raw) as (url, context):
+        client = HttpClient(lambda _: context, PATIENT)
+        for size in (10, 3_000_000, 10):
+            answer = await client.post(url, b"y" * size, {})
+            assert await answer.whole(3 << 20) == b"0001" + b"x" * 2_000_000
+            answer = await client.post(url, b"y" * size, {})
+            assert await streamed(answer) == b"0001" + b"x" * 2_000_000
+        await client.close()
+
+
+async def test_a_certificate_of_another_name_is_refused(tmp_path: Path) -> None:
+    async with encrypted(tmp_path, HELLO) as (url, context):
+        client = HttpClient(lambda _: context, PATIENT)
+        with pytest.raises(Broken, match="no TLS"):
+            await client.get(url.replace("127.0.0.1", "localhost"))
+        assert await (await client.get(url)).whole(10) == b"hello"
+        await client.close()
+
+
 async def test_nobody_listening_is_told_at_once(client: HttpClient) -> None:
     with pytest.raises(NothingCame):
         await client.get("http://127.0.0.1:9/")
@@ -666,6 +739,7 @@ ALONE: list[Callable[[], Coroutine[None, None, None]]] = [
     test_who_leaves_the_queue_loses_nobodys_turn,
     test_connections_that_break_free_their_places,
     test_closing_breaks_off_what_is_under_way_and_says_goodbye_to_the_rest,
+    test_who_connects_while_all_is_closed_gets_no_connection,
 ]
 
 
@@ -677,6 +751,15 @@ def test_it_is_the_same_on_uvloop(scenario: Callable[..., Awaitable[None]], argu
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [test_a_connection_in_tls_is_kept_and_takes_and_gives_large_bodies, test_a_certificate_of_another_name_is_refused],
+)
+def test_tls_is_the_same_on_uvloop(scenario: Callable[[Path], Coroutine[None, None, None]], tmp_path: Path) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario(tmp_path))
 
 
 @pytest.mark.parametrize("scenario", ALONE)
