@@ -30,7 +30,7 @@ async def received(
     scope: Scope, receive: Receive, endpoint: Endpoint, ports: Ports, read: Callable[[Arrival, bytes], R]
 ) -> tuple[Caller, R]:
     """Who asks, known before the body is read, and the request as a submission. A refusal is written down."""
-    scope["gateway.endpoint"] = endpoint.value
+    scope["gateway.endpoint"] = str(endpoint)
     arrival = arrival_of(scope)
     caller: Caller | None = None
     try:

@@ -8,7 +8,6 @@ the journey, and with it the upstream call.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from datetime import UTC, datetime
@@ -47,6 +46,7 @@ from services.gateway.openai_answer import (
 from services.gateway.pipeline import Journey
 from services.gateway.pipeline import refuse as record_refusal
 from services.gateway.ports import Ports
+from services.gateway.random_ids import RandomIds
 from services.gateway.rate_headers import rate_headers
 from services.gateway.reply import JSON, Reply, peer_of, plain, reply_of, told, unless_gone
 from services.gateway.request_body import Arrival
@@ -65,6 +65,7 @@ _SSE: Headers = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
+_request_id = RandomIds(12)
 _STARTED_AT = int(datetime.now(UTC).timestamp())
 
 
@@ -97,7 +98,7 @@ class Errors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        reply = Reply(send, secrets.token_hex(12))
+        reply = Reply(send, _request_id())
         scope["gateway.reply"] = reply
         arrived = Arrived(reply.request_id, time_ns(), scope["headers"])
         self._metrics.in_flight += 1

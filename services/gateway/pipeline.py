@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from decimal import Decimal
 from time import monotonic
 
 from services.gateway.exchange import (
@@ -196,7 +197,7 @@ class Journey:
         self._closed = True
         outcome = self._outcome(finish, reason, usage)
         self._observe(self._governed.admitted, outcome)
-        given_back = self._give_back(outcome.usage)
+        given_back = self._give_back(outcome.usage, outcome.usd)
         await _to_the_end(record_outcome(self._governed, self._grounded, outcome, self._ports.audit), *given_back)
 
     def _outcome(self, finish: str, reason: str, usage: Usage | None) -> Outcome:
@@ -223,11 +224,10 @@ class Journey:
             stages=self._timeline.end(),
         )
 
-    def _give_back(self, usage: Usage) -> tuple[Work, ...]:
+    def _give_back(self, usage: Usage, usd: Decimal = Decimal(0)) -> tuple[Work, ...]:
         admitted = self._admitted
         if admitted is None:
             return ()
-        usd = price(self._meter.model or admitted.model, usage)
         settled = self._ports.budget.settle(admitted.reservation, usd)
         return settled, self._ports.limits.release(admitted.lease, usage)
 

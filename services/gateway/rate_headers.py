@@ -6,11 +6,12 @@ nearer to its end. `reset` is when all of it is there again, as a duration in se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from services.gateway.exchange import Allowance, Rate
 
 Headers = list[tuple[bytes, bytes]]
+
+_REQUESTS = (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests")
+_TOKENS = (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
 
 
 def rate_headers(allowance: Allowance | None) -> Headers:
@@ -18,14 +19,17 @@ def rate_headers(allowance: Allowance | None) -> Headers:
     if allowance is None:
         return []
     tokens = min(allowance.input_tokens, allowance.output_tokens, key=_share_left)
-    return [*_named(b"requests", allowance.requests), *_named(b"tokens", tokens)]
+    return _named(_REQUESTS, allowance.requests) + _named(_TOKENS, tokens)
 
 
 def _share_left(rate: Rate) -> float:
     return rate.remaining / max(1, rate.limit)
 
 
-def _named(name: bytes, rate: Rate) -> Iterator[tuple[bytes, bytes]]:
-    yield b"x-ratelimit-limit-" + name, b"%d" % rate.limit
-    yield b"x-ratelimit-remaining-" + name, b"%d" % max(0, rate.remaining)
-    yield b"x-ratelimit-reset-" + name, b"%d.%03ds" % divmod(max(0, rate.reset_ms), 1000)
+def _named(names: tuple[bytes, bytes, bytes], rate: Rate) -> Headers:
+    limit, remaining, reset = names
+    return [
+        (limit, b"%d" % rate.limit),
+        (remaining, b"%d" % max(0, rate.remaining)),
+        (reset, b"%d.%03ds" % divmod(max(0, rate.reset_ms), 1000)),
+    ]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ import msgspec
 from services.gateway.adapters.database import Database
 from services.gateway.adapters.group_call import GroupCall, failed
 from services.gateway.exchange import Caller, Denied, Registration, Reservation, Role, RoleBudget, Unavailable
+from services.gateway.per_caller import PerCaller
+from services.gateway.random_ids import RandomIds
 
 STAGE = "budget"
 GROUP_MAX = 256
@@ -39,6 +40,7 @@ SETTLE = "SELECT ledger.settle($1, $2)"
 
 Value = TypeVar("Value")
 
+_reservation_id = RandomIds(16)
 _logger = logging.getLogger(__name__)
 
 
@@ -62,6 +64,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._who = PerCaller(_who)
         self._reserve_session = database.session()
         self._settle_session = database.session()
         self._reserving = GroupCall[_Asked, int](
@@ -77,10 +80,8 @@ class Ledger:
         self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal, model: str = ""
     ) -> Reservation:
         """Sets `usd` aside in every budget of the role, or in none: Denied 429 insufficient_quota."""
-        person = f"{caller.issuer}|{caller.subject}"
-        who = tuple(map(_stored, (registration.workload, caller.tenant, person, model)))
-        budgets = _budgets(caller, registration, role.budget)
-        asked = _Asked(secrets.token_hex(16), request_id, _rounded(usd), budgets, cast(tuple[str, str, str, str], who))
+        who, budgets = self._who(caller, registration, role)
+        asked = _Asked(_reservation_id(), request_id, _rounded(usd), budgets, (*who, _stored(model)))
         verdict = await self._reserving(asked)
         if verdict == 0:
             return Reservation(asked.id, asked.usd)
@@ -178,6 +179,13 @@ def _scopes(workload: str, tenant: str, issuer: str, subject: str) -> tuple[str,
     workload, tenant = _escaped(workload), _escaped(tenant)
     user = f"user:{workload}:{tenant}:{_escaped(issuer)}|{_escaped(subject)}"
     return user, f"tenant:{workload}:{tenant}", f"workload:{workload}"
+
+
+def _who(caller: Caller, registration: Registration, role: Role) -> tuple[tuple[str, str, str], tuple[_Budget, ...]]:
+    """Workload, tenant and person as they are stored, and the budgets that there are."""
+    person = f"{caller.issuer}|{caller.subject}"
+    stored = (_stored(registration.workload), _stored(caller.tenant), _stored(person))
+    return stored, _budgets(caller, registration, role.budget)
 
 
 def _budgets(caller: Caller, registration: Registration, budget: RoleBudget) -> tuple[_Budget, ...]:

@@ -12,7 +12,6 @@ import asyncio
 import hashlib
 import logging
 import math
-import secrets
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
@@ -46,6 +45,8 @@ from services.gateway.exchange import (
     Unavailable,
     Usage,
 )
+from services.gateway.per_caller import PerCaller
+from services.gateway.random_ids import RandomIds
 from services.gateway.settings import Settings
 
 STAGE: Final = "limits"
@@ -66,6 +67,7 @@ SCRIPT_SHA1: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdig
 
 _Scope: TypeAlias = tuple[str, RoleLimits | SharedLimits]  # whose limits they are, and which
 
+_lease_id = RandomIds(16)
 _logger = logging.getLogger(__name__)
 
 
@@ -81,6 +83,7 @@ class ValkeyLimits:
         self._script = ValkeyScript(connection, SCRIPT, SCRIPT_SHA1)
         self._breaker = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S)
         self._calling = GroupCall[Call, list[int]](STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
+        self._asked = PerCaller(_asked)
         self._live: dict[str, Lease] = {}
         self._owed: dict[str, tuple[Lease, Usage | None]] = {}  # to be released when Valkey answers again
         self._renewing: asyncio.Task[None] | None = None
@@ -98,9 +101,9 @@ class ValkeyLimits:
         self, caller: Caller, registration: Registration, role: Role, *, input_tokens: int, output_tokens: int
     ) -> Lease:
         """Charges the limits and takes a place, all or nothing: Denied 429 with retry_after_s when over."""
-        scopes = _scopes(registration, role)
-        lease = Lease(secrets.token_hex(16), keys(caller, registration, role), input_tokens, output_tokens)
-        arguments: Call = ("acquire", lease.id, LEASE_S * 1000, input_tokens, output_tokens, *_limits(scopes))
+        names, scopes, bounds = self._asked(caller, registration, role)
+        lease = Lease(_lease_id(), names, input_tokens, output_tokens)
+        arguments: Call = ("acquire", lease.id, LEASE_S * 1000, input_tokens, output_tokens, *bounds)
         try:
             over, scope, retry_after_ms, *left = await self._begin(lease, arguments)
         except asyncio.CancelledError:
@@ -195,6 +198,12 @@ class ValkeyLimits:
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error
         self._breaker.succeeded()
         return answers
+
+
+def _asked(caller: Caller, registration: Registration, role: Role) -> tuple[tuple[str, ...], list[_Scope], list[int]]:
+    """The keys, whose limits they hold, and the limits as the script wants them."""
+    scopes = _scopes(registration, role)
+    return keys(caller, registration, role), scopes, _limits(scopes)
 
 
 def keys(caller: Caller, registration: Registration, role: Role) -> tuple[str, ...]:

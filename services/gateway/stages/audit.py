@@ -28,6 +28,7 @@ from services.gateway.exchange import (
     Role,
     Usage,
 )
+from services.gateway.per_caller import PerCaller
 from services.gateway.ports import AuditLog
 from services.gateway.stages.worst_case import price_digest
 from services.gateway.timeline import StageTime
@@ -144,14 +145,14 @@ async def record_refusal(
 
 def _subject(admitted: Admitted) -> Body:
     caller, registration, role = admitted.caller, admitted.registration, admitted.role
-    body = _who(caller, registration, role)
-    body["endpoint"] = admitted.submission.endpoint.value
+    body = _who(caller, registration, role).copy()
+    body["endpoint"] = str(admitted.submission.endpoint)
     body["model"] = admitted.model.id
     body["template_digest"] = role.template.digest
     return body
 
 
-def _who(caller: Caller, registration: Registration, role: Role) -> Body:
+def _identity(caller: Caller, registration: Registration, role: Role) -> Body:
     return {
         "issuer": caller.issuer,
         "subject": caller.subject,
@@ -163,11 +164,16 @@ def _who(caller: Caller, registration: Registration, role: Role) -> Body:
     }
 
 
+_who = PerCaller(_identity)
+
+
 def _response_class(governed: Governed, chunks: Sequence[Chunk]) -> str:
     """At least internal; confidential when the caller's personal data came back; as its passages otherwise."""
     floor = DataClass.CONFIDENTIAL if governed.placeholders else DataClass.INTERNAL
-    return max((floor, *(chunk.data_class for chunk in chunks)), key=_SENSITIVITY.__getitem__).value
+    if not chunks:
+        return str(floor)
+    return str(max((floor, *(chunk.data_class for chunk in chunks)), key=_SENSITIVITY.__getitem__))
 
 
 def _counts(counts: Mapping[str, int]) -> tuple[str, ...]:
-    return tuple(f"{kind}={count}" for kind, count in sorted(counts.items()))
+    return tuple(f"{kind}={count}" for kind, count in sorted(counts.items())) if counts else ()

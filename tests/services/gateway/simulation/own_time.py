@@ -18,6 +18,7 @@ from types import ModuleType, SimpleNamespace
 
 import boto3
 
+from services.gateway.random_ids import RandomIds
 from tests.services.gateway.simulation.loop import PROCESS, SimulatedLoop
 
 CREDENTIALS = boto3.Session(
@@ -41,7 +42,7 @@ def simulated(loop: SimulatedLoop, random: Random) -> Iterator[None]:
     stand_ins = _stand_ins(loop, random)
     for module in [one for name, one in sys.modules.items() if name.startswith("services.gateway")]:
         for name, value in list(vars(module).items()):
-            stand_in = stand_ins.get(id(value))
+            stand_in = _drawn(random, value) if isinstance(value, RandomIds) else stand_ins.get(id(value))
             if stand_in is not None:
                 changed.append((module, name, value))
                 setattr(module, name, stand_in)
@@ -50,6 +51,11 @@ def simulated(loop: SimulatedLoop, random: Random) -> Iterator[None]:
     finally:
         for module, name, value in changed:
             setattr(module, name, value)
+
+
+def _drawn(random: Random, ids: RandomIds) -> Callable[[], str]:
+    """Ids of the same length, the same ones for the same seed."""
+    return lambda: random.randbytes(ids.size_bytes).hex()
 
 
 def _stand_ins(loop: SimulatedLoop, random: Random) -> dict[int, object]:
