@@ -51,12 +51,11 @@ class PersonalDataDetector:
         return find_in_views(text, _find)
 
 
-def _find(look: Look) -> list[Finding]:
-    found = list(_WORDS.find(look))
-    if look.digits:
-        found += _WORDS_AND_DIGITS.find(look)
-        found += _in_numbers(look.view)
-    return found
+def _find(look: Look) -> Sequence[Finding]:
+    told = _WORDS.find(look)
+    if not look.digits:
+        return told
+    return [*told, *_WORDS_AND_DIGITS.find(look), *_in_numbers(look.view)]
 
 
 def _in_numbers(view: View) -> list[Finding]:

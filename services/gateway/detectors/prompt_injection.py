@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import codecs
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 
 import msgspec
@@ -81,12 +81,12 @@ _SCRAMBLED = await_one_of(
 )
 
 
-def _find(look: Look) -> list[Finding]:
-    found = list(_TABLE.find(look))
+def _find(look: Look) -> Sequence[Finding]:
+    found = _TABLE.find(look)
     if look.hinted & _SCRAMBLED:
-        found += _found_in(_unscrambled(look.view))
+        found = [*found, *_found_in(_unscrambled(look.view))]
     if _has_leet(look):
-        found += _found_in(_without_leet(look.view))
+        found = [*found, *_found_in(_without_leet(look.view))]
     return found
 
 

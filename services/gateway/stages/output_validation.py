@@ -96,8 +96,9 @@ def _closing(
         verdict.released_bytes += size_bytes(call.arguments)
         released.append(Released(ToolCallReady(call)))
     reason = _reason(finish.reason, verdict, with_calls=bool(allowed))
-    told = reason != finish.reason or finish.guardrail
-    released.append(Released(Finish(reason, finish.usage, finish.model_version) if told else finish))
+    if reason != finish.reason or finish.guardrail:
+        finish = Finish(reason, finish.usage, finish.model_version)
+    released.append(Released(finish))
     return released
 
 

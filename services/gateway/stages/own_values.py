@@ -8,8 +8,11 @@ from services.gateway.exchange import Grounded
 class OwnValues:
     """Of one request."""
 
+    __slots__ = ("_chunks", "_values")
+
     def __init__(self, grounded: Grounded) -> None:
-        self._values = frozenset(grounded.governed.placeholders.values())
+        placeholders = grounded.governed.placeholders
+        self._values = frozenset(placeholders.values()) if placeholders else placeholders
         self._chunks = grounded.chunks
 
     def holds(self, value: str) -> bool:
