@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from services.gateway.adapters.audit_verifications import Verified
 from services.gateway.adapters.operator_figures import (
@@ -274,7 +275,7 @@ async def test_a_changed_record_at_the_chains_end_is_noticed(
     postgres: Postgres, database_name: str, figures: OperatorFigures
 ) -> None:
     chain = a_day(datetime.now(UTC))
-    chain.rows[4] = replace(chain.rows[4], record=chain.rows[4].record.replace('"0.5"', '"0.1"'))
+    chain.rows[4] = structs.replace(chain.rows[4], record=chain.rows[4].record.replace('"0.5"', '"0.1"'))
     await stored(postgres, database_name, chain)
     told = await figures.today(str(chain.chain))
     assert told.tail == Tail(10, holds=False)
