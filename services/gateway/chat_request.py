@@ -24,7 +24,6 @@ from services.gateway.request_body import (
     as_text,
     decode,
     refuse,
-    refuse_switched_on,
 )
 
 CHOICES_MAX = 4  # answers to one prompt
@@ -158,7 +157,7 @@ class ChatRequest(msgspec.Struct, frozen=True, gc=False):
 
 _decoder = msgspec.json.Decoder(ChatBody)
 
-_OFF: Off = (
+_OFF = Off(
     ("logprobs", (False,), "logprobs are not supported: they carry text past the output controls."),
     ("top_logprobs", (0,), "top_logprobs are not supported: they carry text past the output controls."),
     ("logit_bias", ({},), "logit_bias is not supported."),
@@ -180,7 +179,7 @@ _OFF: Off = (
 def read_chat(arrival: Arrival, body: bytes) -> ChatRequest:
     """The chat submission in `body`; Denied 400 naming the field that is wrong."""
     read = decode(body, _decoder)
-    refuse_switched_on(read, _OFF)
+    _OFF.refuse_on(read)
     if read.stream_options is not None and not read.stream:
         refuse("stream_options", "invalid_value", "stream_options needs stream=true.")
     submission = Submission(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
@@ -41,21 +42,28 @@ class Arrival(msgspec.Struct, frozen=True, gc=False):
     bearer: str
 
 
-Off = tuple[tuple[str, tuple[object, ...], str], ...]  # field, values that mean "off", why nothing else is accepted
+class Off:
+    """Fields that may only be switched off: each with the values that mean "off", and why nothing else is accepted."""
+
+    def __init__(self, *fields: tuple[str, tuple[object, ...], str]) -> None:
+        self._fields = fields
+        self._values = attrgetter(*(name for name, _, _ in fields))
+        self._unset = (None,) * len(fields)
+
+    def refuse_on(self, read: Strict) -> None:
+        """Refuses, by name, a field that is set to anything but a value that means "off"."""
+        values = self._values(read)
+        if values == self._unset:
+            return
+        for value, (name, off, sentence) in zip(values, self._fields, strict=True):
+            if value is not None and value not in off:
+                refuse(name, "unsupported_parameter", sentence)
 
 
 def refuse(param: str | None, code: str, public: str) -> NoReturn:
     """A request whose shape is wrong: 400, naming the place."""
     # The reason, which is kept, does not repeat the caller's own words; the sentence to the caller may.
     raise Denied("schema", code, status=400, code=code, public=public, param=param)
-
-
-def refuse_switched_on(read: Strict, off: Off) -> None:
-    """Refuses, by name, a field that is set to anything but a value that means "off"."""
-    for name, allowed, sentence in off:
-        value = getattr(read, name)
-        if value is not None and value not in allowed:
-            refuse(name, "unsupported_parameter", sentence)
 
 
 def as_text(value: object) -> str:
@@ -111,7 +119,7 @@ def _check_depth(body: bytes) -> None:
 
 
 def _refuse_duplicates(pairs: list[tuple[str, object]]) -> None:
-    if len(pairs) > 1 and len({key for key, _ in pairs}) != len(pairs):
+    if len(dict(pairs)) != len(pairs):
         refuse(None, "duplicate_parameter", "The request body holds the same key twice in one object.")
 
 

@@ -36,7 +36,6 @@ from services.gateway.request_body import (
     as_text,
     decode,
     refuse,
-    refuse_switched_on,
 )
 
 _Empty = Annotated[list[Any], msgspec.Meta(max_length=0)]
@@ -147,7 +146,7 @@ class ResponsesRequest(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(ResponsesBody)
 
 _STATELESS = "is not supported: nothing is stored between requests, so send the whole conversation as input."
-_OFF: Off = (
+_OFF = Off(
     ("store", (False,), "Answers are not stored."),
     ("background", (False,), "background is not supported: an answer is given while its request is open."),
     ("include", ([],), "include is not supported."),
@@ -184,7 +183,7 @@ def read_responses(arrival: Arrival, body: bytes) -> ResponsesRequest:
         if (denied.param or "").startswith("tool"):
             _refuse_others_tools(body)
         raise
-    refuse_switched_on(read, _OFF)
+    _OFF.refuse_on(read)
     if read.stream_options is not None and not read.stream:
         refuse("stream_options", "invalid_value", "stream_options needs stream=true.")
     submission = Submission(
