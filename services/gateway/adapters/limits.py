@@ -12,25 +12,20 @@ import asyncio
 import hashlib
 import logging
 import math
-import ssl
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
-from redis.exceptions import ConnectionError as ValkeyConnectionError
-from redis.exceptions import RedisError
 
 from services.gateway.adapters.breaker import Breaker
 from services.gateway.adapters.group_call import GroupCall, failed
-from services.gateway.adapters.iam_token import IamToken, cache_token
+from services.gateway.adapters.iam_token import cache_token
+from services.gateway.adapters.tls import client_context
+from services.gateway.adapters.valkey_connection import ValkeyConnection, ValkeyError, packed
 from services.gateway.adapters.valkey_script import Call, ValkeyScript
 from services.gateway.exchange import (
     Allowance,
@@ -53,7 +48,6 @@ STAGE: Final = "limits"
 # Long enough that a busy machine does not look like a dead store, short enough that a dead one is not waited for.
 DEADLINE_S: Final = 0.25
 FIRST_CONNECTION_DEADLINE_S: Final = 2.0
-CONNECTIONS_MAX: Final = 4
 GROUP_MAX: Final = 128
 WAITING_MAX: Final = 4_096
 LEASE_S: Final = 60  # a place that nobody renews is free after this long: a gateway that died holds none longer
@@ -63,6 +57,7 @@ FAILURES_MAX: Final = 3
 PAUSE_S: Final = 1.0
 
 SCRIPT: Final = (Path(__file__).parent / "limits.lua").read_text(encoding="utf-8")
+PING: Final = packed(("PING",))
 SCRIPT_SHA1: Final = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()  # EVALSHA's name for it
 
 _Scope: TypeAlias = tuple[str, RoleLimits | SharedLimits]  # whose limits they are, and which
@@ -77,10 +72,9 @@ class _LeftAlone(Unavailable):
 
 class ValkeyLimits:
     def __init__(self, settings: Settings) -> None:
-        pool = _pool(settings)
-        self._valkey = Redis(connection_pool=pool)
-        connection: Connection = pool.make_connection()  # type: ignore[no-untyped-call]  # as redis-py left it
-        self._script = ValkeyScript(connection, SCRIPT, SCRIPT_SHA1)
+        self._script = ValkeyScript(_connection(settings), SCRIPT, SCRIPT_SHA1)
+        self._readiness = _connection(settings)
+        self._asking = asyncio.Lock()
         self._breaker = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S)
         self._calling = GroupCall[Call, list[int]](STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._asked = PerCaller(_asked)
@@ -94,7 +88,7 @@ class ValkeyLimits:
         try:
             async with asyncio.timeout(FIRST_CONNECTION_DEADLINE_S):
                 await self._script.load()
-        except (RedisError, OSError, TimeoutError, Unavailable) as error:
+        except (ValkeyError, OSError, TimeoutError, Unavailable) as error:
             _logger.warning("Valkey cannot be reached yet: %s", type(error).__name__)
 
     async def acquire(
@@ -157,8 +151,9 @@ class ValkeyLimits:
         """Returns when Valkey answers in time; Unavailable otherwise."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self._valkey.ping()
-        except (RedisError, OSError, TimeoutError) as error:
+                async with self._asking:
+                    await self._readiness.ask(PING, 1)
+        except (ValkeyError, OSError, TimeoutError) as error:
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error
 
     async def close(self) -> None:
@@ -167,9 +162,8 @@ class ValkeyLimits:
             with suppress(asyncio.CancelledError):
                 await self._renewing
         await self._calling.drain()
-        await self._script.close()
-        await self._valkey.aclose()
-        await self._valkey.connection_pool.disconnect()
+        self._script.close()
+        self._readiness.close()
 
     async def _renew_forever(self) -> None:
         while True:
@@ -193,7 +187,7 @@ class ValkeyLimits:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 answers = await self._script(calls)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (ValkeyError, OSError, TimeoutError) as error:
             self._breaker.failed()
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error
         self._breaker.succeeded()
@@ -275,32 +269,12 @@ def _denied(over: int, scope: _Scope, retry_after_ms: int, allowance: Allowance)
     )
 
 
-class _TokenLogin(CredentialProvider):
-    """A new IAM token for every connection."""
+def _connection(settings: Settings) -> ValkeyConnection:
+    """Of the settings' Valkey: a new IAM token for every connection."""
+    address, user = settings.valkey, settings.valkey_user
+    token = cache_token(settings.region, address.host, user)
 
-    def __init__(self, user: str, token: IamToken) -> None:
-        self._user = user
-        self._token = token
+    async def credentials() -> tuple[str, str]:
+        return user, await token()
 
-    def get_credentials(self) -> tuple[str, str]:
-        return self._user, self._token.sign()
-
-    async def get_credentials_async(self) -> tuple[str, str]:
-        return self._user, await self._token()
-
-
-def _pool(settings: Settings) -> BlockingConnectionPool:
-    address = settings.valkey
-    token = cache_token(settings.region, address.host, settings.valkey_user)
-    tls: dict[str, Any] = {} if address.loopback else {"ssl_min_version": ssl.TLSVersion.TLSv1_3}
-    return BlockingConnectionPool(
-        connection_class=Connection if address.loopback else SSLConnection,
-        max_connections=CONNECTIONS_MAX,
-        timeout=DEADLINE_S,
-        socket_timeout=None,  # every use has a deadline of its own, for all of it
-        host=address.host,
-        port=address.port,
-        credential_provider=_TokenLogin(settings.valkey_user, token),
-        retry=Retry(NoBackoff(), 1, supported_errors=(ValkeyConnectionError,)),
-        **tls,
-    )
+    return ValkeyConnection(address.host, address.port, credentials, None if address.loopback else client_context())

@@ -7,9 +7,8 @@ import hashlib
 from collections.abc import AsyncIterator
 
 import pytest
-from redis.asyncio import Connection
-from redis.exceptions import RedisError, ResponseError
 
+from services.gateway.adapters.valkey_connection import ValkeyConnection, ValkeyError, ValkeyRefused
 from services.gateway.adapters.valkey_script import ValkeyScript
 from tests.services.gateway.real_parts import HOST, Valkey
 
@@ -23,10 +22,13 @@ SHA1 = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 @pytest.fixture
 async def script(valkey: Valkey) -> AsyncIterator[ValkeyScript]:
-    connection = Connection(host=HOST, port=valkey.port, username="gateway", password="unused", socket_timeout=None)
-    script = ValkeyScript(connection, SCRIPT, SHA1)
+    script = ValkeyScript(ValkeyConnection(HOST, valkey.port, credentials, None), SCRIPT, SHA1)
     yield script
-    await script.close()
+    script.close()
+
+
+async def credentials() -> tuple[str, str]:
+    return "gateway", "unused"
 
 
 def echo(number: int, act: str = "echo") -> tuple[str | int, ...]:
@@ -38,7 +40,7 @@ async def test_every_call_of_a_group_gets_its_own_answer(script: ValkeyScript) -
 
 
 async def test_a_call_that_is_refused_fails_its_group_and_shifts_no_later_answer(script: ValkeyScript) -> None:
-    with pytest.raises(ResponseError, match="told to"):
+    with pytest.raises(ValkeyRefused, match="told to"):
         await script([echo(1), echo(2, "fail"), echo(3)])
 
     assert await script([echo(4)]) == [[4]]
@@ -64,7 +66,7 @@ async def test_a_valkey_that_was_restarted_while_nobody_called_is_reached_again_
 
 
 async def test_where_nobody_listens_a_call_fails() -> None:
-    nobody = ValkeyScript(Connection(host=HOST, port=1), SCRIPT, SHA1)
+    nobody = ValkeyScript(ValkeyConnection(HOST, 1, credentials, None), SCRIPT, SHA1)
 
-    with pytest.raises((RedisError, OSError)):
+    with pytest.raises((ValkeyError, OSError)):
         await nobody([echo(1)])
