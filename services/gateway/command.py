@@ -153,6 +153,7 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
 
 async def _serve_both(server: uvicorn.Server, gateway: Gateway, address: Address, operations: socket.socket) -> None:
     """The operations port is there first and goes last: it tells what is missing, and that the other one drains."""
+    _spare_the_loop()
     listening = _listening(gateway.settings.listen, "GATEWAY_LISTEN")
     async with operations_server.serving(gateway.operations, address, operations):
         await server.serve(sockets=[listening])
@@ -175,6 +176,11 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+
+
+def _spare_the_loop() -> None:
+    """The loop would keep a list of running generators, to close them at its end: who made one closes it here."""
+    sys.set_asyncgen_hooks(firstiter=None)
 
 
 def _listening(address: Address, name: str) -> socket.socket:
