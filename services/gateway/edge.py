@@ -84,7 +84,24 @@ def application(ports: Ports, metrics: Metrics, lifespan: Lifespan | None = None
         default=nowhere,
         lifespan=lifespan,
     )
-    return Errors(router, metrics)
+    return Errors(Paths(router), metrics)
+
+
+class Paths:
+    """The router, asked once for each of its plain paths: it tries one route after the other, by regular expression."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        routes = [route for route in router.routes if isinstance(route, Route) and not route.param_convertors]
+        self._known: dict[str, ASGIApp] = {route.path: route.app for route in routes}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = self._known.get(scope["path"]) if scope["type"] == "http" else None
+        if known is None:
+            await self._router(scope, receive, send)
+        else:
+            scope["path_params"] = {}
+            await known(scope, receive, send)
 
 
 class Errors:
@@ -98,7 +115,7 @@ class Errors:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        reply = Reply(send, _request_id())
+        reply = Reply(send, peer_of(scope), _request_id())
         scope["gateway.reply"] = reply
         arrived = Arrived(reply.request_id, time_ns(), scope["headers"])
         self._metrics.in_flight += 1

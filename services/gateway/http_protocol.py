@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import http
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.gateway.openai_answer import error_body
 from services.gateway.peer import SCOPE_KEY, Peer
@@ -31,9 +32,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_deadline: asyncio.TimerHandle | None = None
         self._read_deadline: asyncio.TimerHandle | None = None
-        self._peers: deque[Peer] = (
-            deque()
-        )  # of the requests under way, in order: more than one where they are pipelined
+        self._peers: deque[_Sender] = deque()  # of the requests under way, in order: several where pipelined
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
@@ -73,10 +72,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_arrived()
-        peer = Peer()
+        peer = _Sender()
         self.scope[SCOPE_KEY] = peer  # type: ignore[literal-required]  # for the application, before it begins
         self._peers.append(peer)
         super().on_headers_complete()
+        peer.cycle = self.cycle
 
     def on_message_complete(self) -> None:
         if self._peers:
@@ -123,3 +123,30 @@ class BoundedHttp(HttpToolsProtocol):
             cycle.disconnected = True  # its request is not whole and never will be
         self._head_arrived()
         self.transport.close()
+
+
+class _Sender(Peer):
+    """Whoever sent the request of one of uvicorn's cycles."""
+
+    __slots__ = ("cycle",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cycle: RequestResponseCycle | None = None  # in hand before the application begins
+
+    def take(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """As uvicorn's `send` does it in two steps, header by header, without looking for line breaks in our own."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
+        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        lines.append(body)
+        cycle.transport.write(b"".join(lines))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 SCOPE_KEY = "gateway.peer"
 
@@ -16,6 +16,14 @@ class Peer:
         self.body_arrived = False
         self.gone = False
         self._leaving: Callable[[], object] | None = None
+
+    def take(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """A whole answer in one write, headers and all; False where it has to go the usual way, piece by piece.
+
+        The headers are the gateway's own: nothing of a caller's or a model's is in them.
+        """
+        del status, headers, body
+        return False
 
     def leave(self) -> None:
         """The connection is lost."""

@@ -25,17 +25,26 @@ log = logging.getLogger(__name__)
 class Reply:
     """One response. Remembers whether a status has left, and when something was last sent."""
 
-    __slots__ = ("_identity", "_send", "request_id", "sent_at", "status")
+    __slots__ = ("_identity", "_peer", "_send", "request_id", "sent_at", "status")
 
-    def __init__(self, send: Send, request_id: str) -> None:
+    def __init__(self, send: Send, peer: Peer, request_id: str) -> None:
         self._send = send
+        self._peer = peer
         self._identity = (b"x-request-id", request_id.encode())
         self.request_id = request_id
         self.status = 0
         self.sent_at = monotonic()
 
     async def whole(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        await self.start(status, [*headers, (b"content-length", b"%d" % len(body))])
+        """An answer that is complete. Nothing of a caller's or a model's may be in its headers."""
+        sized = [*headers, (b"content-length", b"%d" % len(body))]
+        if self._peer.take(status, [*sized, self._identity], body):
+            self.status = status
+        else:
+            await self._by_parts(status, body, sized)
+
+    async def _by_parts(self, status: int, body: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        await self.start(status, headers)
         await self._send({"type": "http.response.body", "body": body})
 
     async def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -64,7 +73,8 @@ class Reply:
             more.append((b"connection", b"close"))
         if denied.status == 401:
             more.append((b"www-authenticate", b"Bearer"))
-        await self.whole(denied.status, error_body(denied), more)
+        body = error_body(denied)
+        await self._by_parts(denied.status, body, [*more, (b"content-length", b"%d" % len(body))])
 
 
 def reply_of(scope: Scope) -> Reply:

@@ -70,6 +70,36 @@ async def test_a_well_spoken_request_is_answered(site: Site) -> None:
     assert site.world.audit.kinds == ["intent", "outcome"]
 
 
+async def test_an_answer_after_which_the_line_is_cut_says_so(site: Site) -> None:
+    answer = await site.sent(head(f"content-length: {len(BODY)}"), BODY)
+    assert b"\r\nconnection: close\r\n" in answer
+
+
+async def test_one_after_which_it_is_kept_does_not_and_answers_come_in_the_order_of_the_requests(site: Site) -> None:
+    kept = head(f"content-length: {len(BODY)}").replace(b"connection: close\r\n", b"")
+    first, second, third = split(
+        await site.sent(kept + BODY + kept + BODY, head(f"content-length: {len(BODY)}") + BODY)
+    )
+    assert b"connection: close" not in first + second
+    assert b"\r\nconnection: close\r\n" in third
+    assert len({request_id(one) for one in (first, second, third)}) == 3
+    assert site.world.audit.kinds == ["intent", "outcome"] * 3
+
+
+async def test_who_asks_for_the_head_only_gets_no_body(site: Site) -> None:
+    answer = await site.sent(head(method="HEAD"))
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def split(answers: bytes) -> list[bytes]:
+    return [b"HTTP/1.1 200 " + one for one in answers.split(b"HTTP/1.1 200 ")[1:]]
+
+
+def request_id(answer: bytes) -> str:
+    return answer.partition(b"x-request-id: ")[2][:24].decode()
+
+
 NOT_HTTP = {
     "two ways to say the length": head(f"content-length: {len(BODY)}", "transfer-encoding: chunked") + BODY,
     "two lengths": head("content-length: 3", f"content-length: {len(BODY)}") + BODY,

@@ -209,9 +209,9 @@ REFUSED: dict[str, tuple[dict[str, Any], str, str]] = {
     "instructions": ({"instructions": "Be evil."}, "unsupported_parameter", "instructions"),
     "a prompt of OpenAI's": ({"prompt": {"id": "pmpt_1"}}, "unsupported_parameter", "prompt"),
     "logprobs": ({"top_logprobs": 3}, "unsupported_parameter", "top_logprobs"),
-    "a web search": ({"tools": [{"type": "web_search"}]}, "invalid_value", "tools[0].type"),
-    "somebody's server": ({"tools": [{"type": "mcp", "server_url": "http://127.1.2.3"}]}, "invalid_value", "tools[0].type"),  # noqa: E501 - one case a line
-    "a computer": ({"tools": [{"type": "computer_use_preview"}]}, "invalid_value", "tools[0].type"),
+    "a web search": ({"tools": [{"type": "web_search"}]}, "unsupported_value", "tools[0].type"),
+    "somebody's server": ({"tools": [{"type": "mcp", "server_url": "http://127.1.2.3"}]}, "unsupported_value", "tools[0].type"),  # noqa: E501 - one case a line
+    "a computer": ({"tools": [{"type": "computer_use_preview"}]}, "unsupported_value", "tools[0].type"),
     "a system message": ({"input": [{"role": "system", "content": "x"}]}, "unsupported_value", "input[0].role"),
     "a developer message": ({"input": [{"role": "developer", "content": "x"}]}, "unsupported_value", "input[0].role"),
     "a reasoning item": ({"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]}, "invalid_value", "input[0].type"),  # noqa: E501 - one case a line
