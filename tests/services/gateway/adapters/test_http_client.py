@@ -21,7 +21,7 @@ from services.gateway.adapters.http_connection import (
     Deadlines,
     NothingCame,
 )
-from services.gateway.adapters.http_pool import ConnectTimedOut
+from services.gateway.adapters.http_pool import ConnectTimedOut, Origin, Pool
 from services.gateway.adapters.tls import _certificate, client_context_for
 
 HELLO = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
@@ -599,6 +599,26 @@ async def test_who_leaves_the_queue_loses_nobodys_turn() -> None:
         assert await asked(client, site) == (200, b"hello")
 
 
+@pytest.mark.parametrize("broken", [False, True], ids=["a connection", "a place for one"])
+async def test_what_is_given_to_who_has_just_left_goes_to_the_next(broken: bool) -> None:
+    async with serving(answering(HELLO)) as site:
+        pool = Pool(Origin("127.0.0.1", int(site.url.split(":")[2].split("/")[0])), PATIENT, 1)
+        due_at = asyncio.get_running_loop().time() + 8
+        held = await pool.one(due_at)
+        leaves, stays = asyncio.create_task(pool.one(due_at)), asyncio.create_task(pool.one(due_at))
+        await asyncio.sleep(0)
+        if broken:
+            held.abort()
+            pool.lost(held)
+        else:
+            pool.freed(held)
+        leaves.cancel()
+        got = await asyncio.wait_for(stays, 5)
+        assert leaves.cancelled()
+        assert (got is held) is not broken
+        await pool.close()
+
+
 async def test_connections_that_break_free_their_places() -> None:
     async with serving(answering(HELLO[:-1], then_ends=True)) as site, opened(connections_max=2) as client:
         results = await asyncio.gather(*(asked(client, site) for _ in range(10)), return_exceptions=True)
@@ -661,6 +681,9 @@ async def test_many_origins_are_remembered_no_longer_than_they_are_used(client: 
         assert await used.whole(10) == b"hello"
         assert await asked(client, site) == (200, b"hello")
         assert site.lines == 1
+        await client.close()
+        await asyncio.sleep(0.1)
+        assert site.open_now == 0
 
 
 # --- TLS ------------------------------------------------------------------------------------------------------

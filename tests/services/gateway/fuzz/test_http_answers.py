@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +16,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.gateway.adapters.http_connection import HELD_BYTES_MAX, Answer, Broken, Connection, Deadlines
+from services.gateway.adapters.http_connection import (
+    HELD_BYTES_MAX,
+    Answer,
+    Broken,
+    Connection,
+    Deadlines,
+    _length,
+    _Refused,
+    _require_framing,
+)
 
 many = settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
 OUR_WORDS = {
@@ -249,3 +259,64 @@ def test_a_bent_answer_is_an_answer_or_a_failure(
     if isinstance(said, Broken):
         assert str(said) in OUR_WORDS
     assert driven.losses == 1
+
+
+# --- between answers ------------------------------------------------------------------------------------------
+
+
+def test_a_connection_whose_other_half_is_closed_is_not_offered_a_moment_longer(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    driven = Driven(loop)
+    asked = driven.ask()
+    driven.feed(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello", [])
+    assert (run_to_end(asked), driven.frees, driven.connection.usable) == (b"hello", 1, True)
+    driven.connection.eof_received()
+    assert (driven.spoils, driven.connection.usable, driven.transport.aborted) == (1, False, True)
+
+
+def test_what_an_interim_answer_says_is_not_said_of_the_answer(loop: asyncio.AbstractEventLoop) -> None:
+    driven = Driven(loop)
+    asked = driven.ask()
+    driven.feed(b"HTTP/1.1 103 Hints\r\ncontent-type: text/html\r\nx-amzn-errortype: Throttling\r\n\r\n", [])
+    driven.feed(b"HTTP/1.1 200 OK\r\nX-Amzn-ErrorType: None\r\ncontent-length: 5\r\n\r\nhello", [])
+    assert (asked.headers, run_to_end(asked)) == ({"x-amzn-errortype": "None"}, b"hello")
+
+
+# --- what llhttp refuses already is refused here too: another version of it may be more lenient ----------------
+
+
+@pytest.mark.parametrize(
+    ("length", "chunked", "version", "status"),
+    [(5, True, "1.1", 200), (0, True, "1.1", 200), (-1, False, "1.1", 200), (-1, True, "1.0", 200),
+     (5, False, "1.1", 204), (-1, True, "1.1", 304)],
+)  # fmt: skip
+def test_an_end_that_is_not_clear_is_refused_whatever_the_parser_says(
+    length: int, chunked: bool, version: str, status: int
+) -> None:
+    with pytest.raises(_Refused):
+        _require_framing(status, length, chunked, version)
+
+
+@pytest.mark.parametrize(
+    ("length", "chunked", "version", "status"),
+    [(5, False, "1.1", 200), (0, False, "1.0", 200), (-1, True, "1.1", 503), (-1, False, "1.1", 204),
+     (0, False, "1.1", 304)],
+)  # fmt: skip
+def test_a_clear_end_is_taken(length: int, chunked: bool, version: str, status: int) -> None:
+    _require_framing(status, length, chunked, version)
+
+
+def test_a_length_is_said_once_and_in_digits() -> None:
+    assert _length(b" 5\t", -1) == 5
+    for value, before in ((b"5", 5), (b"+5", -1), (b"5, 5", -1), (b"", -1), (b"0x5", -1), (b"9" * 19, -1)):
+        with pytest.raises(_Refused):
+            _length(value, before)
+
+
+@pytest.mark.parametrize(("status", "taken"), [(100, True), (103, True), (101, False), (0, False)])
+def test_only_some_answers_are_interim(loop: asyncio.AbstractEventLoop, status: int, taken: bool) -> None:
+    driven = Driven(loop)
+    driven.ask()
+    with nullcontext() if taken else pytest.raises(_Refused):
+        driven.connection._require_interim(status)
