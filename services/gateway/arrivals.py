@@ -71,8 +71,11 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
             raise _too_large()
         if name == b"content-encoding" and value != b"identity":
             raise plain(415, "unsupported_encoding", "Compressed request bodies are not accepted.")
-    if peer_of(scope).body_arrived:
-        return await _received_body(receive)
+    here = peer_of(scope).body()
+    if here is not None:
+        if len(here) > BODY_BYTES_MAX:
+            raise _too_large()
+        return here
     try:
         async with asyncio.timeout(BODY_DEADLINE_S):
             return await _received_body(receive)

@@ -128,11 +128,21 @@ class BoundedHttp(HttpToolsProtocol):
 class _Sender(Peer):
     """Whoever sent the request of one of uvicorn's cycles."""
 
-    __slots__ = ("cycle",)
+    __slots__ = ("body_arrived", "cycle")
 
     def __init__(self) -> None:
         super().__init__()
+        self.body_arrived = False
         self.cycle: RequestResponseCycle | None = None  # in hand before the application begins
+
+    def body(self) -> bytes | None:
+        cycle = self.cycle
+        if cycle is None or not self.body_arrived or cycle.disconnected:
+            return None
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        cycle.flow.resume_reading()  # paused where it is large
+        return body
 
     def take(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """As uvicorn's `send` does it in two steps, header by header, without looking for line breaks in our own."""

@@ -1,4 +1,4 @@
-"""Whoever sent a request, as far as the connection knows: whether all of it has come, and whether they are gone."""
+"""Whoever sent a request, as far as the connection knows: what of it has come, and whether they are gone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ SCOPE_KEY = "gateway.peer"
 class Peer:
     """Of one request. Told by the connection, asked by the application."""
 
-    __slots__ = ("_leaving", "body_arrived", "gone")
+    __slots__ = ("_leaving", "gone")
 
     def __init__(self) -> None:
-        self.body_arrived = False
         self.gone = False
         self._leaving: Callable[[], object] | None = None
+
+    def body(self) -> bytes | None:
+        """All of the request's body where it has come already; None where it has to be waited for. Asked once."""
+        return None
 
     def take(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """A whole answer in one write, headers and all; False where it has to go the usual way, piece by piece.

@@ -16,6 +16,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from decimal import Decimal
 from time import monotonic
+from typing import Any
 
 from services.gateway.exchange import (
     Admitted,
@@ -50,7 +51,7 @@ log = logging.getLogger(__name__)
 
 Observer = Callable[[Admitted, Outcome], None]
 Work = Awaitable[object]
-_closing: set[asyncio.Future[list[object]]] = set()  # the loop keeps weak references only
+_closing: set[asyncio.Future[Any]] = set()  # the loop keeps weak references only
 
 
 class Journey:
@@ -228,8 +229,8 @@ class Journey:
         admitted = self._admitted
         if admitted is None:
             return ()
-        settled = self._ports.budget.settle(admitted.reservation, usd)
-        return settled, self._ports.limits.release(admitted.lease, usage)
+        _see_to(self._ports.budget.settle(admitted.reservation, usd))
+        return (self._ports.limits.release(admitted.lease, usage),)
 
 
 def _size_bytes(event: Event) -> int:
@@ -264,8 +265,26 @@ async def _to_the_end(record: Work, *others: Work) -> None:
     together.add_done_callback(_closing.discard)
     failed, *rest = await asyncio.shield(together)
     for error in rest:
-        # The worst case stays reserved and the place taken until they expire: closed, not open.
-        if isinstance(error, BaseException):
-            log.error("not given back", extra={"error": type(error).__name__})
+        _log_if_not_given_back(error)
     if isinstance(failed, BaseException):
         raise failed
+
+
+def _see_to(work: Work) -> None:
+    """Does it without anybody waiting: what is no task is seen to by its part, also when that closes."""
+    alone = asyncio.ensure_future(work)
+    if isinstance(alone, asyncio.Task):
+        _closing.add(alone)
+    alone.add_done_callback(_seen_to)
+
+
+def _seen_to(alone: asyncio.Future[object]) -> None:
+    _closing.discard(alone)
+    if not alone.cancelled():
+        _log_if_not_given_back(alone.exception())
+
+
+def _log_if_not_given_back(error: object) -> None:
+    """The worst case stays reserved and the place taken until they expire: closed, not open."""
+    if isinstance(error, BaseException):
+        log.error("not given back", extra={"error": type(error).__name__})

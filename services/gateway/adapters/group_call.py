@@ -1,7 +1,7 @@
 """Many concurrent calls as one: what arrives while a call is under way goes together into the next.
 
-Under no load a call starts at once and alone; under load the groups grow by themselves. There is no timer and
-no waiting for company.
+Under no load a call starts at once and alone; under load the groups grow by themselves. Only what is deferred, because
+nobody waits for it, waits for company.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ class GroupCall(Generic[Item, Result]):
         self._abandoned = abandoned
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running: asyncio.Task[None] | None = None
+        self._pressed = False
+        self._due: asyncio.TimerHandle | None = None  # when what is waiting goes, unless something presses before
+        self._within_s = 0.0
 
     async def __call__(self, item: Item) -> Result:
         future = self.begin(item)
@@ -53,26 +56,59 @@ class GroupCall(Generic[Item, Result]):
 
     def begin(self, item: Item) -> asyncio.Future[Result]:
         """The call, under way without a task of its own. Who cancels what comes back gives up its result only."""
+        future = self._added(item)
+        self._press()
+        return future
+
+    def defer(self, item: Item, within_s: float) -> asyncio.Future[Result]:
+        """As `begin`, but the call may wait that long for company, which makes it cheap. Nobody should wait for it."""
+        future = self._added(item)
+        if self._running is None and self._due is None:
+            self._due = asyncio.get_running_loop().call_later(within_s, self._press)
+        self._within_s = within_s
+        return future
+
+    @property
+    def idle(self) -> bool:
+        """True when nothing is waiting or under way."""
+        return self._running is None and not self._waiting
+
+    async def drain(self) -> None:
+        """Returns when it is idle; what was deferred goes now."""
+        while not self.idle:
+            self._press()
+            if self._running is not None:
+                await asyncio.wait([self._running])
+
+    def _added(self, item: Item) -> asyncio.Future[Result]:
         if len(self._waiting) >= self._waiting_max:
             return failed(Unavailable(self._stage, f"{self._waiting_max} calls are waiting already"))
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
         return future
 
-    async def drain(self) -> None:
-        """Returns when nothing is waiting or under way."""
-        while self._running is not None:
-            await asyncio.wait([self._running])
+    def _press(self) -> None:
+        """Whatever is waiting goes, in its order."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        self._pressed = bool(self._waiting)
+        if self._running is None and self._pressed:
+            self._running = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
-                size = min(len(self._waiting), self._group_max)
-                await self._run_group([self._waiting.popleft() for _ in range(size)])
+            while self._pressed:
+                self._pressed = False
+                left = len(self._waiting)
+                while left:
+                    size = min(left, self._group_max)
+                    left -= size
+                    await self._run_group([self._waiting.popleft() for _ in range(size)])
         finally:
             self._running = None
+        if self._waiting:
+            self._due = asyncio.get_running_loop().call_later(self._within_s, self._press)
 
     async def _run_group(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:

@@ -27,6 +27,7 @@ from services.gateway.random_ids import RandomIds
 
 STAGE = "budget"
 GROUP_MAX = 256
+SETTLE_WITHIN_S = 0.02  # until then another gateway sees the worst case set aside: as if the request took that longer
 WAITING_MAX = 4_096
 DEADLINE_S = 1.5
 RESERVATION_AGE_MAX = timedelta(minutes=15)  # longer than any request may take; then it counts as spent
@@ -83,14 +84,20 @@ class Ledger:
         who, budgets = self._who(caller, registration, role)
         asked = _Asked(_reservation_id(), request_id, _rounded(usd), budgets, (*who, _stored(model)))
         verdict = await self._reserving(asked)
+        if verdict and not self._settling.idle:  # what others have not used may still be set aside for them
+            await self._settling.drain()
+            verdict = await self._reserving(asked)
         if verdict == 0:
             return Reservation(asked.id, asked.usd)
         raise _denied(asked.usd, budgets[verdict - 1])
 
     def settle(self, reservation: Reservation, usd: Decimal) -> asyncio.Future[None]:
-        """Books what was really used. When the database fails, it is remembered and tried again later."""
+        """Books what was really used, within SETTLE_WITHIN_S, or before this gateway refuses anybody for lack of money.
+
+        When the database fails, it is remembered and tried again later.
+        """
         try:
-            return self._settling.begin((reservation.id, _rounded(usd)))
+            return self._settling.defer((reservation.id, _rounded(usd)), SETTLE_WITHIN_S)
         except Unavailable as failure:
             return failed(failure)
 

@@ -21,6 +21,7 @@ from services.gateway.adapters import registrations
 from services.gateway.adapters.cedar_authorization import CedarAuthorization
 from services.gateway.adapters.circuits import FAILURES_MAX
 from services.gateway.adapters.database import Database, connect
+from services.gateway.adapters.ledger import SETTLE_WITHIN_S
 from services.gateway.adapters.migrations import DIRECTORY, apply, load
 from services.gateway.app import Gateway
 from services.gateway.settings import Address, Settings
@@ -160,6 +161,7 @@ async def test_several_answers_are_one_reservation_settled_to_what_all_used(site
     assert status == 200
     assert set(re.findall(r'"index":(\d)', answer)) == {"0", "1", "2"}
     assert len(site.model.bodies) == 3
+    await asyncio.sleep(10 * SETTLE_WITHIN_S)
     async with owned(site) as database:
         money = await database.fetch("SELECT state, usd, settled_usd FROM ledger.reservation")
         records = await database.fetch("SELECT kind FROM audit.record WHERE request_id <> '' ORDER BY seq")

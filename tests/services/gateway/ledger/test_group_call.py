@@ -93,3 +93,43 @@ async def test_a_defect_is_raised_where_the_call_was_made() -> None:
 
     with pytest.raises(ZeroDivisionError):
         await GroupCall[int, int]("test", broken, group_max=1, waiting_max=1)(1)
+
+
+async def test_what_is_deferred_goes_before_the_next_that_is_not_and_with_it() -> None:
+    doubling = Doubling()
+    deferred = [doubling.call.defer(number, 60) for number in range(2)]
+    assert await doubling.call(2) == 4
+    assert doubling.groups == [[0, 1, 2]]
+    assert [one.result() for one in deferred] == [0, 2]
+
+
+async def test_what_is_deferred_goes_by_itself_in_time() -> None:
+    doubling = Doubling()
+    deferred = [doubling.call.defer(number, 0.02) for number in range(2)]
+    await asyncio.sleep(0)
+    assert doubling.groups == []
+    assert await asyncio.gather(*deferred) == [0, 2]
+    assert doubling.groups == [[0, 1]]
+
+
+async def test_what_is_deferred_during_a_call_waits_for_company_too() -> None:
+    doubling = Doubling()
+    under_way = doubling.call.begin(0)
+    await asyncio.sleep(0)
+    deferred = doubling.call.defer(1, 0.05)
+    await under_way
+    await asyncio.sleep(0)
+    assert doubling.groups == [[0]]
+    assert await doubling.call(2) == 4
+    assert (doubling.groups, deferred.result()) == ([[0], [1, 2]], 2)
+    late = doubling.call.defer(3, 0.01)
+    assert await late == 6
+
+
+async def test_draining_waits_for_nothing_that_was_deferred() -> None:
+    doubling = Doubling()
+    deferred = [doubling.call.defer(number, 60) for number in range(6)]
+    async with asyncio.timeout(5):
+        await doubling.call.drain()
+    assert [one.result() for one in deferred] == [0, 2, 4, 6, 8, 10]
+    assert doubling.call.idle

@@ -70,6 +70,32 @@ async def test_a_reservation_is_held_in_both_scopes_and_settled_to_what_was_used
     assert await budgets(owner) == {USER: (Decimal("0.5"), 0), WORKLOAD: (Decimal("0.5"), 0)}
 
 
+async def test_nobody_is_refused_for_money_that_a_request_before_has_not_used(
+    ledger: Ledger, owner: asyncpg.Connection
+) -> None:
+    before = await reserve(ledger, "3")
+    settled = ledger.settle(before, Decimal("0.5"))  # nobody waits for it
+    await reserve(ledger, "2.5")
+    assert settled.done()
+    assert await budgets(owner) == {USER: (Decimal("0.5"), Decimal("2.5")), WORKLOAD: (Decimal("0.5"), Decimal("2.5"))}
+
+
+async def test_what_a_request_before_has_used_is_refused_all_the_same(ledger: Ledger) -> None:
+    before = await reserve(ledger, "3")
+    ledger.settle(before, Decimal("0.6"))
+    with pytest.raises(Denied, match="do not fit"):
+        await reserve(ledger, "2.5")
+
+
+async def test_what_is_settled_at_the_end_is_settled(
+    ledger: Ledger, database: Database, owner: asyncpg.Connection
+) -> None:
+    ending = Ledger(database)
+    ending.settle(await reserve(ending, "3"), Decimal("0.5"))
+    await ending.close()
+    assert await budgets(owner) == {USER: (Decimal("0.5"), 0), WORKLOAD: (Decimal("0.5"), 0)}
+
+
 async def test_settling_twice_books_once(ledger: Ledger, owner: asyncpg.Connection) -> None:
     reservation = await reserve(ledger, "2")
 

@@ -27,6 +27,7 @@ USED_FOR_S = 3.0
 FALLBACK_EVERY, FALLBACK_AT = 7, 3  # of so many runs one has a first upstream that fails
 SEVERAL_EVERY = 4  # of so many seeds one has requests for several answers: the others stay as they were
 HEALED_AT_S = 5.0
+SETTLED_AFTER_S = 1.0  # the ledger's own time for it is a fraction of that
 RECOVERY_MAX_S = 10.0
 WORDS = ("There are ", "thirty ", "days, and ", "more. ", "Ask ", SECRET[:7], SECRET[7:], " is the key. ")
 
@@ -120,6 +121,7 @@ class _Story:
         await self._everybody_recovers()
         await self._nothing_is_under_way()
         if not faults:
+            await asyncio.sleep(SETTLED_AFTER_S)
             world.require(world.valkey.limiter.live() == 0, "a place was not given back although nothing failed")
             open_ = [held for held in world.store.held.values() if held.state == "reserved"]
             world.require(not open_, "money was not given back although nothing failed")
