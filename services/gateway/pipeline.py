@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
 from decimal import Decimal
 from time import monotonic
 from typing import Any
@@ -51,7 +52,8 @@ log = logging.getLogger(__name__)
 
 Observer = Callable[[Admitted, Outcome], None]
 Work = Awaitable[object]
-_closing: set[asyncio.Future[Any]] = set()  # the loop keeps weak references only
+Begun = asyncio.Future[Any]
+_closing: set[Begun] = set()  # the loop keeps weak references only
 
 
 class Journey:
@@ -179,7 +181,7 @@ class Journey:
             who=who,
             policy_digest=self._ports.authorization.digest,
         )
-        await _to_the_end(record, *self._give_back(Usage(0, 0)))
+        await _to_the_end(record, self._give_back(Usage(0, 0)))
 
     async def _hang_up(self) -> None:
         """What is left to do when nobody waits for the answer any more."""
@@ -198,8 +200,11 @@ class Journey:
         self._closed = True
         outcome = self._outcome(finish, reason, usage)
         self._observe(self._governed.admitted, outcome)
-        given_back = self._give_back(outcome.usage, outcome.usd)
-        await _to_the_end(record_outcome(self._governed, self._grounded, outcome, self._ports.audit), *given_back)
+        try:
+            record = record_outcome(self._governed, self._grounded, outcome, self._ports.audit)
+        finally:
+            given_back = self._give_back(outcome.usage, outcome.usd)
+        await _to_the_end(record, given_back)
 
     def _outcome(self, finish: str, reason: str, usage: Usage | None) -> Outcome:
         assert self._admitted is not None  # noqa: S101 - only called from _close
@@ -225,12 +230,13 @@ class Journey:
             stages=self._timeline.end(),
         )
 
-    def _give_back(self, usage: Usage, usd: Decimal = Decimal(0)) -> tuple[Work, ...]:
+    def _give_back(self, usage: Usage, usd: Decimal = Decimal(0)) -> Begun | None:
+        """What is given back before the caller may ask again: the place. Money follows by itself."""
         admitted = self._admitted
         if admitted is None:
-            return ()
+            return None
         _see_to(self._ports.budget.settle(admitted.reservation, usd))
-        return (self._ports.limits.release(admitted.lease, usage),)
+        return _see_to(self._ports.limits.release(admitted.lease, usage))
 
 
 def _size_bytes(event: Event) -> int:
@@ -258,33 +264,33 @@ async def drain() -> None:
         await asyncio.gather(*_closing, return_exceptions=True)
 
 
-async def _to_the_end(record: Work, *others: Work) -> None:
+async def _to_the_end(record: Work, given_back: Begun | None) -> None:
     """Does all of it, even when the request's own task is cancelled meanwhile. Raises what `record` raised."""
-    together = asyncio.gather(record, *others, return_exceptions=True)
-    _closing.add(together)
-    together.add_done_callback(_closing.discard)
-    failed, *rest = await asyncio.shield(together)
-    for error in rest:
-        _log_if_not_given_back(error)
-    if isinstance(failed, BaseException):
-        raise failed
+    try:
+        await asyncio.shield(_kept(record))
+    finally:
+        if given_back is not None and not given_back.done():
+            with suppress(Exception):  # it is logged
+                await asyncio.shield(given_back)
 
 
-def _see_to(work: Work) -> None:
-    """Does it without anybody waiting: what is no task is seen to by its part, also when that closes."""
-    alone = asyncio.ensure_future(work)
-    if isinstance(alone, asyncio.Task):
-        _closing.add(alone)
-    alone.add_done_callback(_seen_to)
+def _see_to(work: Work) -> Begun:
+    """Does it, whether anybody waits or not."""
+    begun = _kept(work)
+    begun.add_done_callback(_seen_to)
+    return begun
 
 
-def _seen_to(alone: asyncio.Future[object]) -> None:
-    _closing.discard(alone)
-    if not alone.cancelled():
-        _log_if_not_given_back(alone.exception())
+def _kept(work: Work) -> Begun:
+    """Under way. The loop keeps weak references to tasks only; what is no task is kept by its own part."""
+    begun = asyncio.ensure_future(work)
+    if isinstance(begun, asyncio.Task):
+        _closing.add(begun)
+        begun.add_done_callback(_closing.discard)
+    return begun
 
 
-def _log_if_not_given_back(error: object) -> None:
-    """The worst case stays reserved and the place taken until they expire: closed, not open."""
-    if isinstance(error, BaseException):
+def _seen_to(begun: Begun) -> None:
+    """Otherwise the worst case stays reserved and the place taken until they expire: closed, not open."""
+    if not begun.cancelled() and (error := begun.exception()) is not None:
         log.error("not given back", extra={"error": type(error).__name__})

@@ -21,7 +21,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, unavailable
+from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, cut_after, unavailable
 from services.gateway.audit.merkle import Frontier
 from services.gateway.audit.record import (
     CLOSING_KINDS,
@@ -123,14 +123,16 @@ class ChainWriter:
         connection = self._connection
         if connection is None:
             raise Unavailable(STAGE, "the audit store is not connected")
+        deadline = cut_after(WRITE_DEADLINE_S, connection)
         try:
-            async with asyncio.timeout(WRITE_DEADLINE_S):
-                written = await self._append(connection, self.chain, entries)
+            written = await self._append(connection, self.chain, entries)
         except (asyncio.CancelledError, *DRIVER_ERRORS) as error:
             self._lose(connection)
             if isinstance(error, asyncio.CancelledError):
                 raise
             raise unavailable(error) from error
+        finally:
+            deadline.cancel()
         self._committed()
         if len(written) == len(entries):
             return [True] * len(entries)
