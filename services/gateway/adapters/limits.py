@@ -86,8 +86,7 @@ class ValkeyLimits:
         """Makes the first connection and loads the script; does not insist on either."""
         self._renewing = asyncio.create_task(self._renew_forever())
         try:
-            async with asyncio.timeout(FIRST_CONNECTION_DEADLINE_S):
-                await self._script.load()
+            await self._script.load(FIRST_CONNECTION_DEADLINE_S)
         except (ValkeyError, OSError, TimeoutError, Unavailable) as error:
             _logger.warning("Valkey cannot be reached yet: %s", type(error).__name__)
 
@@ -152,7 +151,7 @@ class ValkeyLimits:
         try:
             async with asyncio.timeout(DEADLINE_S):
                 async with self._asking:
-                    await self._readiness.ask(PING, 1)
+                    await self._readiness.ask(PING, 1, DEADLINE_S)
         except (ValkeyError, OSError, TimeoutError) as error:
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error
 
@@ -185,8 +184,7 @@ class ValkeyLimits:
 
     async def _call(self, calls: list[Call]) -> Sequence[list[int]]:
         try:
-            async with asyncio.timeout(DEADLINE_S):
-                answers = await self._script(calls)
+            answers = await self._script(calls, DEADLINE_S)
         except (ValkeyError, OSError, TimeoutError) as error:
             self._breaker.failed()
             raise Unavailable(STAGE, f"Valkey does not answer: {type(error).__name__}") from error

@@ -47,30 +47,31 @@ class ValkeyConnection:
         self._tls = tls
         self._line: _Line | None = None
 
-    async def ask(self, commands: bytes, answers: int) -> list[Any]:
+    async def ask(self, commands: bytes, answers: int, within_s: float) -> list[Any]:
         """The answers to that many packed commands. Who gives up waiting leaves no connection behind.
 
         Sent once more where a kept connection turns out to be dead: they must bear to be done twice. Raises
-        ValkeyRefused when an answer is an error, ValkeyLost or OSError when the answers do not all come.
+        ValkeyRefused when an answer is an error; ValkeyLost, OSError or TimeoutError when they do not all come.
         """
         kept = self._line
         if kept is not None and not kept.lost:
             with suppress(ValkeyLost):
-                return await kept.ask(commands, answers)
-        line = await self._connect()
-        return await line.ask(commands, answers)
+                return await kept.ask(commands, answers, within_s)
+        async with asyncio.timeout(within_s):
+            line = await self._connect(within_s)
+            return await line.ask(commands, answers, within_s)
 
     def close(self) -> None:
         if self._line is not None:
             self._line.cut()
             self._line = None
 
-    async def _connect(self) -> _Line:
+    async def _connect(self, within_s: float) -> _Line:
         user, password = await self._credentials()
         loop = asyncio.get_running_loop()
         _, line = await loop.create_connection(_Line, self._host, self._port, ssl=self._tls)
         try:
-            await line.ask(packed(("HELLO", 3, "AUTH", user, password)), 1)
+            await line.ask(packed(("HELLO", 3, "AUTH", user, password)), 1, within_s)
         except BaseException:
             line.cut()
             raise
@@ -110,19 +111,27 @@ class _Line(asyncio.Protocol):
         elif len(self._answers) == self._due and self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(self._answers)
 
-    async def ask(self, commands: bytes, answers: int) -> list[Any]:
+    async def ask(self, commands: bytes, answers: int, within_s: float) -> list[Any]:
         if self.lost or self._transport is None:
             raise ValkeyLost("the connection was lost")
+        loop = asyncio.get_running_loop()
         self._answers, self._due = [], answers
-        self._waiting = asyncio.get_running_loop().create_future()
+        self._waiting = loop.create_future()
         self._transport.write(commands)
+        deadline = loop.call_later(within_s, self._give_up)  # a fraction of what asyncio.timeout costs
         try:
             return _accepted(await self._waiting)
         except asyncio.CancelledError:
             self.cut()  # its answers would be taken for those of the next call
             raise
         finally:
+            deadline.cancel()
             self._due, self._waiting = 0, None
+
+    def _give_up(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(TimeoutError("no answer in time"))
+        self.cut()
 
     def cut(self) -> None:
         self.lost = True

@@ -21,19 +21,19 @@ class ValkeyScript:
         self._script = script
         self._sha1 = sha1  # EVALSHA's name for it
 
-    async def load(self) -> None:
-        await self._connection.ask(packed(("SCRIPT", "LOAD", self._script)), 1)
+    async def load(self, within_s: float) -> None:
+        await self._connection.ask(packed(("SCRIPT", "LOAD", self._script)), 1, within_s)
 
-    async def __call__(self, calls: Sequence[Call]) -> list[list[int]]:
-        """One answer a call, in order; ValkeyError or OSError when Valkey does not give them all."""
+    async def __call__(self, calls: Sequence[Call], within_s: float) -> list[list[int]]:
+        """One answer a call, in order; ValkeyError, OSError or TimeoutError when Valkey does not give them all."""
         commands = b"".join([packed(("EVALSHA", self._sha1, *call)) for call in calls])
         try:
-            return await self._connection.ask(commands, len(calls))
+            return await self._connection.ask(commands, len(calls), within_s)
         except ValkeyRefused as refused:
             if not str(refused).startswith("NOSCRIPT"):
                 raise
-        await self.load()  # Valkey was restarted or failed over; nothing was decided yet
-        return await self._connection.ask(commands, len(calls))
+        await self.load(within_s)  # Valkey was restarted or failed over; nothing was decided yet
+        return await self._connection.ask(commands, len(calls), within_s)
 
     def close(self) -> None:
         self._connection.close()
