@@ -302,7 +302,8 @@ async def _without_ended(
             kept.append(one)
     if len(kept) == len(entries):
         raise refused
-    _logger.warning("%d requests had ended already: their second ends are not written", len(entries) - len(kept))
+    left_out = len(entries) - len(kept)
+    _logger.warning("%d requests had ended already: their second ends are not written", left_out)
     return kept
 
 

@@ -20,6 +20,7 @@ VALUES = {
     "closed_by",
     "expired",
     "failed",
+    "left_out",
     "self.chain.id",
     "type(error).__name__",
     # reasons: of Unavailable and RecordError, whose sentences name kinds and fields and never quote
