@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import http
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from services.gateway.openai_answer import error_body
 from services.gateway.peer import SCOPE_KEY, Peer
-from services.gateway.reply import plain
+from services.gateway.reply import CLOSE, plain
 
 HEAD_BYTES_MAX = 64 << 10  # one read more at most; a token has up to 16 KiB
 HEAD_DEADLINE_S = 10
 READ_DEADLINE_S = 60  # for a client to take what is written for it
+# For a client that is refused while it is still sending: cut at once, its system would throw the refusal away unread.
+LINGER_S = 5
+LINGER_BYTES_MAX = 32 << 20
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -32,6 +35,8 @@ class BoundedHttp(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_deadline: asyncio.TimerHandle | None = None
         self._read_deadline: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
+        self._ignored_bytes = 0
         self._peers: deque[_Sender] = deque()  # of the requests under way, in order: several where pipelined
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
@@ -41,6 +46,8 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._head_arrived()
         self._taken()
+        if self._lingering is not None:
+            self._lingering.cancel()
         super().connection_lost(exc)
         for peer in self._peers:
             peer.leave()
@@ -55,6 +62,9 @@ class BoundedHttp(HttpToolsProtocol):
         super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
+        if self._lingering is not None:
+            self._ignore(data)
+            return
         super().data_received(data)
         if not self._in_head or self.transport.is_closing():
             return
@@ -72,7 +82,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = 0
         self._head_arrived()
-        peer = _Sender()
+        peer = _Sender(self._linger)
         self.scope[SCOPE_KEY] = peer  # type: ignore[literal-required]  # for the application, before it begins
         self._peers.append(peer)
         super().on_headers_complete()
@@ -86,6 +96,17 @@ class BoundedHttp(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         self._peers.popleft()
         super().on_response_complete()
+
+    def _linger(self) -> None:
+        """The answer is written; what the client still sends is nothing to anybody."""
+        self._lingering = self.loop.call_later(LINGER_S, self.transport.close)
+        if self.transport.can_write_eof():  # not in TLS
+            self.transport.write_eof()
+
+    def _ignore(self, data: bytes) -> None:
+        self._ignored_bytes += len(data)
+        if self._ignored_bytes > LINGER_BYTES_MAX:
+            self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(400, "invalid_http", msg)
@@ -128,10 +149,11 @@ class BoundedHttp(HttpToolsProtocol):
 class _Sender(Peer):
     """Whoever sent the request of one of uvicorn's cycles."""
 
-    __slots__ = ("body_arrived", "cycle")
+    __slots__ = ("_linger", "body_arrived", "cycle")
 
-    def __init__(self) -> None:
+    def __init__(self, linger: Callable[[], None]) -> None:
         super().__init__()
+        self._linger = linger
         self.body_arrived = False
         self.cycle: RequestResponseCycle | None = None  # in hand before the application begins
 
@@ -149,14 +171,23 @@ class _Sender(Peer):
         cycle = self.cycle
         if cycle is None or cycle.response_started or cycle.disconnected or cycle.flow.write_paused:
             return False
+        if cycle.scope["method"] == "HEAD":
+            return False
+        last = not cycle.keep_alive or CLOSE in headers
         cycle.response_started = cycle.response_complete = True
         cycle.waiting_for_100_continue = False
         lines = [STATUS_LINE[status], *[b"%b: %b\r\n" % header for header in headers]]
-        lines.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        lines.append(b"connection: close\r\n\r\n" if last and CLOSE not in headers else b"\r\n")
         lines.append(body)
         cycle.transport.write(b"".join(lines))
         cycle.message_event.set()
-        if not cycle.keep_alive:
-            cycle.transport.close()
+        if last:
+            self._part(cycle)
         cycle.on_response()
         return True
+
+    def _part(self, cycle: RequestResponseCycle) -> None:
+        if self.body_arrived:
+            cycle.transport.close()
+        else:
+            self._linger()

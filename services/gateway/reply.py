@@ -18,6 +18,7 @@ from services.gateway.peer import SCOPE_KEY, Peer
 from services.gateway.rate_headers import rate_headers
 
 JSON = (b"content-type", b"application/json")
+CLOSE = (b"connection", b"close")
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +71,10 @@ class Reply:
         if denied.retryable is not None:
             more.append((b"x-should-retry", b"true" if denied.retryable else b"false"))
         if denied.status in (408, 413):
-            more.append((b"connection", b"close"))
+            more.append(CLOSE)
         if denied.status == 401:
             more.append((b"www-authenticate", b"Bearer"))
-        body = error_body(denied)
-        await self._by_parts(denied.status, body, [*more, (b"content-length", b"%d" % len(body))])
+        await self.whole(denied.status, error_body(denied), more)
 
 
 def reply_of(scope: Scope) -> Reply:

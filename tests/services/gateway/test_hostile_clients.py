@@ -126,6 +126,38 @@ async def test_a_length_that_cannot_be_is_refused_and_written_down(length: str, 
     assert site.world.audit.kinds == ["refusal"]
 
 
+@pytest.mark.parametrize("megabytes", [2, 16])
+async def test_who_is_refused_while_still_sending_reads_the_refusal(megabytes: int, site: Site) -> None:
+    body = bytes(megabytes << 20)
+    answer = await site.sent(head(f"content-length: {len(body)}"), body)
+    assert status_and_code(answer) == (413, "request_too_large")
+    assert site.world.audit.kinds == ["refusal"]
+
+
+async def test_who_does_not_stop_sending_is_cut(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "LINGER_BYTES_MAX", 1 << 20)
+    _, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(head(f"content-length: {1 << 40}"))
+    with pytest.raises(ConnectionError):  # noqa: PT012 - which of the writes fails is the network's affair
+        for _ in range(2_000):
+            writer.write(b"a" * 65_536)
+            await writer.drain()
+    writer.close()
+
+
+async def test_who_stays_after_a_refusal_is_cut_too(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_protocol, "LINGER_S", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    writer.write(head(f"content-length: {1 << 40}"))
+    assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+    with pytest.raises(ConnectionError):  # noqa: PT012 - which of the writes fails is the network's affair
+        for _ in range(100):
+            writer.write(b"a")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+    writer.close()
+
+
 @pytest.mark.parametrize("start", [b"GET /", b"GET / HTTP/1.1\r\nx-a: "], ids=["an address", "a header"])
 async def test_a_head_without_end_is_cut_off(start: bytes, site: Site) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", site.port)

@@ -267,6 +267,8 @@ FAULTS: tuple[Promise, ...] = (
         "400 or 413, one refusal, no call",
         "test_bad_input.py::test_bad_input_is_refused_once_and_goes_nowhere",
         "test_bad_input.py::test_a_body_that_lies_about_its_length_is_cut_off",
+        "test_hostile_clients.py::test_who_is_refused_while_still_sending_reads_the_refusal",
+        "test_hostile_clients.py::test_who_does_not_stop_sending_is_cut",
         "fuzz/test_bodies.py::test_no_bytes_at_all_break_the_gateway",
     ),
     _of(
