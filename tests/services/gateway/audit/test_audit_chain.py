@@ -145,7 +145,7 @@ async def test_a_store_lost_under_load_leaves_no_gap_and_no_double(
     load = [asyncio.create_task(caller()) for _ in range(30)]
     for _ in range(3):
         before = durable
-        await until(lambda: durable > before + 1000)  # noqa: B023 - awaited here
+        await until(lambda: durable > before + 1000, within_s=40)  # noqa: B023 - awaited here; the load, not the healing
         await asyncio.to_thread(postgres.stop, signal.SIGQUIT)  # immediate shutdown: as a crash
         await asyncio.to_thread(postgres.start)
     before = durable
