@@ -768,6 +768,8 @@ ALONE: list[Callable[[], Coroutine[None, None, None]]] = [
 
 @pytest.mark.parametrize(("scenario", "arguments"), SCENARIOS)
 def test_it_is_the_same_on_uvloop(scenario: Callable[..., Awaitable[None]], arguments: tuple[object, ...]) -> None:
+    """The scenarios are tests of their own, above, and assert what they assert there."""
+
     async def run() -> None:
         async with opened() as client:
             await scenario(client, *arguments)
@@ -781,11 +783,13 @@ def test_it_is_the_same_on_uvloop(scenario: Callable[..., Awaitable[None]], argu
     [test_a_connection_in_tls_is_kept_and_takes_and_gives_large_bodies, test_a_certificate_of_another_name_is_refused],
 )
 def test_tls_is_the_same_on_uvloop(scenario: Callable[[Path], Coroutine[None, None, None]], tmp_path: Path) -> None:
+    """As above: the scenario asserts."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scenario(tmp_path))
 
 
 @pytest.mark.parametrize("scenario", ALONE)
 def test_it_is_the_same_on_uvloop_within_other_bounds(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
+    """As above: the scenario asserts."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(scenario())
