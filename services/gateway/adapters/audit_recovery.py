@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 from uuid import UUID
+
+import asyncpg
 
 from services.gateway.adapters.audit_sealer import Archive, Signer
 from services.gateway.adapters.audit_writer import ChainWriter
@@ -29,6 +31,7 @@ RETRY_INTERVAL_S = 0.25
 DEADLINE_S = 120.0  # for one chain
 SILENCE_S = 5.0  # of a server that has next to nothing to do: it is given up, and with it the lock
 FETCH_ROWS = 1_000
+LOOK_THROUGH_RECORDS = 10_000  # at a time: the server answers within its silence, however long the chain
 
 # When the server itself has just started, all writers have lost their locks: the living are given time to take
 # them again, or requests that are under way would be said to have ended unknown.
@@ -39,7 +42,7 @@ ORDER BY opened_at
 """
 OPEN_INTENTS = """
 SELECT intent.seq, intent.request_id FROM audit.record AS intent
-WHERE intent.chain = $1 AND intent.kind = $2 AND NOT EXISTS (
+WHERE intent.chain = $1 AND intent.seq >= $4 AND intent.seq < $5 AND intent.kind = $2 AND NOT EXISTS (
     SELECT FROM audit.record AS closing
     WHERE closing.request_id = intent.request_id AND closing.request_id <> '' AND closing.kind = ANY ($3)
 )
@@ -99,7 +102,7 @@ class Recovery:
             _logger.error("chain %s was left broken and stays unsealed: %s", chain, error)  # noqa: TRY400 - an alarm, not a defect of ours: the place says it all
             await self._append(AuditRecord(RECOVERY, "", {"of_chain": str(chain), "broken": str(error)}))
         else:
-            unknown = await self._write_unknown_outcomes(connection, chain)
+            unknown = await self._write_unknown_outcomes(connection, chain, frontier.size)
             await self._append(_recovered(chain, frontier, last_hash, unknown))
             if frontier.size > sealed_size:
                 await self._seal(chain, frontier, last_hash)
@@ -133,12 +136,12 @@ class Recovery:
             raise RecordError(f"it ends at seq {last_seq}, its last head covers seq {frontier.size - 1}")
         return frontier, last_hash, sealed_size
 
-    async def _write_unknown_outcomes(self, connection: Connection, chain: UUID) -> int:
-        """How many."""
+    async def _write_unknown_outcomes(self, connection: Connection, chain: UUID, records: int) -> int:
+        """How many, of a chain of so many records."""
         found: set[str] = set()
         while True:
             connections = self._own.connections
-            intents = await connection.fetch(OPEN_INTENTS, chain, INTENT, list(CLOSING_KINDS))
+            intents = [found async for found in _open_intents(connection, chain, records)]
             found.update(one["request_id"] for one in intents)
             try:
                 self._require_no_doubt(connections)
@@ -162,6 +165,13 @@ class Recovery:
             existing = open_sealed(object_name, await self._archive.get(object_name)).statement
             if existing.root != frontier.root().hex():
                 raise Unavailable(STAGE, f"{object_name} exists and covers other records")
+
+
+async def _open_intents(connection: Connection, chain: UUID, records: int) -> AsyncIterator[asyncpg.Record]:
+    for first in range(0, records, LOOK_THROUGH_RECORDS):
+        values = chain, INTENT, list(CLOSING_KINDS), first, first + LOOK_THROUGH_RECORDS
+        for found in await _soon(connection.fetch(OPEN_INTENTS, *values)):
+            yield found
 
 
 async def _soon(answer: Awaitable[Answer]) -> Answer:

@@ -60,9 +60,15 @@ async def recovered(database: Database, chains: int) -> None:
 
 
 @pytest.mark.usefixtures("killed_writer")
+@pytest.mark.parametrize("records_at_a_time", [7, audit_recovery.LOOK_THROUGH_RECORDS])
 async def test_the_next_writer_says_which_outcomes_are_unknown_and_all_verifies(
-    gateway_settings: Settings, database: Database, verifier: Verifier
+    gateway_settings: Settings,
+    database: Database,
+    verifier: Verifier,
+    records_at_a_time: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(audit_recovery, "LOOK_THROUGH_RECORDS", records_at_a_time)
     chain = audit_chain(gateway_settings, database)
     await chain.start()
     await recovered(database, chains=1)
@@ -145,6 +151,10 @@ class Line:
 
     execute = fetchval
 
+    async def fetch(self, statement: str, *values: object) -> list[dict[str, object]]:
+        await self.fetchval(statement.strip(), *values)
+        return [{"seq": values[-2]}]
+
 
 @pytest.mark.parametrize("answers", [0, 1, 2, 3])
 async def test_a_server_that_falls_silent_is_given_up_and_asked_nothing_more(
@@ -161,3 +171,15 @@ async def test_a_server_that_falls_silent_is_given_up_and_asked_nothing_more(
         await recovering
     statements = ["SELECT pg_try_advisory_lock", "SELECT audit.take_chain", "SELECT pg_advisory_unlock"]
     assert line.asked == statements[: answers + 1]
+
+
+async def test_a_long_chain_is_looked_through_piece_by_piece_and_each_is_answered_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(audit_recovery, "SILENCE_S", 0.05)
+    line: Any = Line(answers=4)
+    look = audit_recovery.LOOK_THROUGH_RECORDS
+    found = [one["seq"] async for one in audit_recovery._open_intents(line, uuid4(), 3 * look + 1)]
+    assert found == [0, look, 2 * look, 3 * look]
+    with pytest.raises(TimeoutError):
+        _ = [one async for one in audit_recovery._open_intents(line, uuid4(), 1)]

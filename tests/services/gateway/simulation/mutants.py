@@ -67,8 +67,10 @@ class LocksNobodyOut(Store):
 class LosesTheLock(Store):
     """Not broken, only unlucky: who has looked for open intents loses the chain's lock at once, and does not know."""
 
-    def _open_intents(self, session: Session, chain: UUID, kind: str, closing: Sequence[str]) -> Found:
-        found = super()._open_intents(session, chain, kind, closing)
+    def _open_intents(
+        self, session: Session, chain: UUID, kind: str, closing: Sequence[str], first: int, end: int
+    ) -> Found:
+        found = super()._open_intents(session, chain, kind, closing, first, end)
 
         def lose() -> None:
             self._unlock(session, chain)

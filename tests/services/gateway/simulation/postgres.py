@@ -244,11 +244,13 @@ class Store:
         del session
         return max((seq for of, seq in self.records if of == chain), default=0)
 
-    def _open_intents(self, session: Session, chain: UUID, kind: str, closing: Sequence[str]) -> Found:
+    def _open_intents(
+        self, session: Session, chain: UUID, kind: str, closing: Sequence[str], first: int, end: int
+    ) -> Found:
         del session
         closed = {row.request_id for row in self.records.values() if row.kind in closing and row.request_id}
         rows = [row for row in self._rows_of(chain) if row.kind == kind and row.request_id not in closed]
-        return [{"seq": row.seq, "request_id": row.request_id} for row in rows]
+        return [{"seq": row.seq, "request_id": row.request_id} for row in rows if first <= row.seq < end]
 
     def _still_open(self, session: Session, request_ids: Sequence[str], intent: str, closing: Sequence[str]) -> Found:
         del session

@@ -111,7 +111,7 @@ async def test_the_audit_chains_statements(real: list[asyncpg.Connection]) -> No
             (1, "SELECT coalesce(max(seq), 0) FROM audit.record WHERE chain = $1", (CHAIN,)),
             (1, "SELECT coalesce(max(seq), 0) FROM audit.record WHERE chain = $1", (OTHER,)),
             (1, "SELECT seq, hash FROM audit.record WHERE chain = $1 AND seq >= $2 ORDER BY seq", (CHAIN, 2)),
-            (1, OPEN_INTENTS, (CHAIN, "intent", list(CLOSING_KINDS))),
+            (1, OPEN_INTENTS, (CHAIN, "intent", list(CLOSING_KINDS), 0, 1_000)),
             (1, audit_owed.STILL_OPEN, (owed, "intent", list(CLOSING_KINDS))),
             _insert(7, ("outcome", "c"), ("outcome", "a")),
             _insert(7, ("outcome", "c"), ("refusal", "c")),
