@@ -6,10 +6,10 @@ returns a value that means "unchecked".
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.gateway.exchange import (
     AuditRecord,
@@ -55,6 +55,9 @@ class Limits(Protocol):
     ) -> Lease:
         """Charges request, token and concurrency limits atomically; Denied 429 with retry_after_s when over."""
 
+    def had_room(self, caller: Caller, registration: Registration, role: Role) -> bool:
+        """Whether the last request that this gateway counted in the same limits was within them."""
+
     def release(self, lease: Lease, usage: Usage | None) -> Awaitable[object]:
         """Frees the place and corrects the tokens charged in advance; `None` keeps the advance charge.
 
@@ -62,11 +65,21 @@ class Limits(Protocol):
         """
 
 
+class Reserving(Protocol):
+    """Money that is being set aside. Either awaited once or given up."""
+
+    def __await__(self) -> Generator[Any, None, Reservation]:
+        """Denied 429 insufficient_quota when it does not fit. Who stops waiting has given it up."""
+
+    def give_up(self) -> None:
+        """What is set aside, now or in a moment, is given back."""
+
+
 class Budget(Protocol):
-    async def reserve(
+    def reserve(
         self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal, model: str
-    ) -> Reservation:
-        """Sets money aside in every scope or in none; Denied 429 insufficient_quota when it does not fit.
+    ) -> Reserving:
+        """Sets money aside in every scope or in none, beginning at once.
 
         `model` is the id of what it is spent on.
         """

@@ -53,6 +53,7 @@ WAITING_MAX: Final = 4_096
 LEASE_S: Final = 60  # a place that nobody renews is free after this long: a gateway that died holds none longer
 RENEW_S: Final = 10
 OWED_MAX: Final = 10_000
+REFUSED_MAX: Final = 10_000
 FAILURES_MAX: Final = 3
 PAUSE_S: Final = 1.0
 
@@ -78,6 +79,7 @@ class ValkeyLimits:
         self._breaker = Breaker(failures_max=FAILURES_MAX, pause_s=PAUSE_S)
         self._calling = GroupCall[Call, list[int]](STAGE, self._call, group_max=GROUP_MAX, waiting_max=WAITING_MAX)
         self._asked = PerCaller(_asked)
+        self._refused: set[str] = set()  # keys whose last decision was a refusal
         self._live: dict[str, Lease] = {}
         self._owed: dict[str, tuple[Lease, Usage | None]] = {}  # to be released when Valkey answers again
         self._renewing: asyncio.Task[None] | None = None
@@ -108,10 +110,25 @@ class ValkeyLimits:
             self._owe(lease, Usage(0, 0))
             raise
         allowance = _allowance(scopes, left)
+        self._remember(names, scope if over else 0)
         if over == 0:
             lease = self._live[lease.id] = replace(lease, allowance=allowance)
             return lease
         raise _denied(over, scopes[scope - 1], retry_after_ms, allowance)
+
+    def had_room(self, caller: Caller, registration: Registration, role: Role) -> bool:
+        """Whether the last request that this gateway counted in the same limits was within them."""
+        if self._breaker.tripped:
+            return False
+        return not self._refused or self._refused.isdisjoint(self._asked(caller, registration, role)[0])
+
+    def _remember(self, names: Sequence[str], refused_scope: int) -> None:
+        if refused_scope:
+            if len(self._refused) >= REFUSED_MAX:
+                self._refused.clear()
+            self._refused.add(names[2 * (refused_scope - 1)])
+        elif self._refused:
+            self._refused.difference_update(names)
 
     def release(self, lease: Lease, usage: Usage | None) -> asyncio.Future[list[int]]:
         """Frees the place and corrects the tokens to what was used. Releasing twice changes nothing.

@@ -18,7 +18,7 @@ from services.gateway.exchange import (
     Submission,
     Usage,
 )
-from services.gateway.ports import Ports
+from services.gateway.ports import Ports, Reserving
 from services.gateway.stages.context_size import output_tokens_that_fit
 from services.gateway.stages.worst_case import added_tokens_max, caller_tokens_max, output_tokens_max, price_max
 
@@ -36,14 +36,23 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
     prompt_tokens = input_tokens + added_tokens_max(submission, role)
     output_tokens = output_tokens_that_fit(submission, role, model, prompt_tokens, output_tokens_max(submission, role))
     fallbacks = _fallbacks(submission, caller, registration, role, model, ports) if model.fallbacks else ()
-    lease = await ports.limits.acquire(
-        caller, registration, role, input_tokens=input_tokens, output_tokens=output_tokens
-    )
+    usd = max(price_max(one, prompt_tokens, output_tokens) for one in (model, *fallbacks))  # whichever answers
+
+    def reserve() -> Reserving:
+        return ports.budget.reserve(caller, registration, role, submission.request_id, usd, model.id)
+
+    # Both at once saves a wait. For who was over the limits a moment ago money is not even asked for.
+    reserving = reserve() if ports.limits.had_room(caller, registration, role) else None
     try:
-        usd = price_max(model, prompt_tokens, output_tokens)
-        if fallbacks:  # whichever answers, its money is there
-            usd = max(usd, *(price_max(one, prompt_tokens, output_tokens) for one in fallbacks))
-        reservation = await ports.budget.reserve(caller, registration, role, submission.request_id, usd, model.id)
+        lease = await ports.limits.acquire(
+            caller, registration, role, input_tokens=input_tokens, output_tokens=output_tokens
+        )
+    except BaseException:
+        if reserving is not None:
+            reserving.give_up()
+        raise
+    try:
+        reservation = await (reserving or reserve())
     except BaseException:  # cancellation too: a lease must not outlive the request
         await ports.limits.release(lease, Usage(0, 0))
         raise

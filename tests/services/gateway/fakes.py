@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -201,6 +201,7 @@ class FakeLimits:
         self.open: dict[str, Lease] = {}
         self.released: list[Usage | None] = []
         self.acquired = 0
+        self.refused = False  # the last one
         self.requests_left: int | None = None
         self.down = False
 
@@ -209,7 +210,8 @@ class FakeLimits:
     ) -> Lease:
         if self.down:
             raise Unavailable("limits", "the store does not answer")
-        if self.requests_left == 0 or len(self.open) >= role.limits.concurrent_requests_max:
+        self.refused = self.requests_left == 0 or len(self.open) >= role.limits.concurrent_requests_max
+        if self.refused:
             raise Denied(
                 "limits",
                 "over the limit",
@@ -228,6 +230,9 @@ class FakeLimits:
         lease = Lease(f"lease-{self.acquired}", (caller.subject,), input_tokens, output_tokens, allowance)
         self.open[lease.id] = lease
         return lease
+
+    def had_room(self, caller: Caller, registration: Registration, role: Role) -> bool:
+        return not self.refused
 
     def _allowance(self, role: Role, input_tokens: int, output_tokens: int) -> Allowance:
         """As if nobody had asked before, except for requests."""
@@ -251,15 +256,25 @@ class FakeBudget:
         self.left = usd
         self.spent = Decimal(0)
         self.open: dict[str, Decimal] = {}
+        self.reserved = 0  # how often anything was set aside
         self.down = False
 
-    async def reserve(
+    def reserve(
         self, caller: Caller, registration: Registration, role: Role, request_id: str, usd: Decimal, model: str
-    ) -> Reservation:
+    ) -> FakeReserving:
+        return FakeReserving(self, request_id, self._refusal(usd) or self._set_aside(request_id, usd))
+
+    def _set_aside(self, request_id: str, usd: Decimal) -> Reservation:
+        self.reserved += 1
+        self.left -= usd
+        self.open[request_id] = usd
+        return Reservation(request_id, usd)
+
+    def _refusal(self, usd: Decimal) -> Denied | Unavailable | None:
         if self.down:
-            raise Unavailable("budget", "the ledger does not answer")
+            return Unavailable("budget", "the ledger does not answer")
         if usd > self.left:
-            raise Denied(
+            return Denied(
                 "budget",
                 "does not fit",
                 status=429,
@@ -268,15 +283,31 @@ class FakeBudget:
                 public="The budget is used up.",
                 retryable=False,
             )
-        self.left -= usd
-        self.open[request_id] = usd
-        return Reservation(request_id, usd)
+        return None
 
     async def settle(self, reservation: Reservation, usd: Decimal) -> None:
         reserved = self.open.pop(reservation.id, None)
         if reserved is not None:
             self.left += reserved - usd
             self.spent += usd
+
+
+@dataclass
+class FakeReserving:
+    """Decided when it was asked for, as far as anybody can see."""
+
+    budget: FakeBudget
+    request_id: str
+    decided: Reservation | Exception
+
+    def __await__(self) -> Generator[Any, None, Reservation]:
+        yield from ()
+        if isinstance(self.decided, Exception):
+            raise self.decided
+        return self.decided
+
+    def give_up(self) -> None:
+        self.budget.left += self.budget.open.pop(self.request_id, Decimal(0))
 
 
 @dataclass

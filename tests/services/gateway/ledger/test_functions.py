@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from services.gateway.adapters.ledger import RESERVE, SETTLE
+from services.gateway.adapters.ledger import RESERVE, SETTLE, Group
 from tests.services.gateway.real_parts import HOST, Postgres
 
 LIMIT = Decimal(100)
-WHO = ["w", "acme", "i|alice", "local"]
+WHO = ("w", "acme", "i|alice", "local")
 Sums = dict[str, tuple[Decimal | int, Decimal | int]]  # spent and reserved, by scope
 
 
@@ -48,13 +48,15 @@ async def reserve(
     ids = [uuid4() for _ in asked]
     verdicts = await gateway.fetchval(
         RESERVE.replace("reserve_within", function),
-        list(scopes),
-        ids,
-        ["r"] * len(ids),
-        [Decimal(usd) for usd, _ in asked],
-        [list(numbers) for _, numbers in asked],
-        limits or [[LIMIT] * len(numbers) for _, numbers in asked],
-        [WHO] * len(ids),
+        Group(
+            list(scopes),
+            [id_.hex for id_ in ids],
+            ["r"] * len(ids),
+            [Decimal(usd) for usd, _ in asked],
+            [list(numbers) for _, numbers in asked],
+            [list(one) for one in limits or [[LIMIT] * len(numbers) for _, numbers in asked]],
+            [WHO] * len(ids),
+        ).packed(),
     )
     return verdicts, ids
 

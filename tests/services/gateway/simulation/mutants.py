@@ -26,7 +26,7 @@ class Mutant:
 class LooksThenTakes(Store):
     """Reserving is two steps with a moment between them."""
 
-    def _hold(self, id_: UUID, held: Held) -> None:
+    def _hold(self, id_: str, held: Held) -> None:
         def take() -> None:
             super(LooksThenTakes, self)._hold(id_, held)
             self.changed()
@@ -44,7 +44,7 @@ class AnswersBeforeItWrites(Store):
 class BooksTwice(Store):
     """A settlement that comes again is booked again."""
 
-    def _settle(self, session: Session, ids: Sequence[UUID], usd: Sequence[Decimal]) -> int:
+    def _settle(self, session: Session, ids: Sequence[str], usd: Sequence[Decimal]) -> int:
         for id_, used in zip(ids, usd, strict=True):
             if id_ in self.held and self.held[id_].state == "settled":
                 self._book(self.held[id_], spent=used)

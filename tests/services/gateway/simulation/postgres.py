@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from services.gateway.adapters import audit_owed, audit_recovery, audit_writer, ledger
 from services.gateway.audit.record import CLOSING_KINDS, Row
@@ -67,7 +68,7 @@ class Store:
         self.chains: dict[UUID, Chain] = {}
         self.records: dict[tuple[UUID, int], Row] = {}
         self.budgets: dict[tuple[str, date], Budget] = {}
-        self.held: dict[UUID, Held] = {}
+        self.held: dict[str, Held] = {}
         self.locks: dict[UUID, Session] = {}
         self.started_at = now() - timedelta(minutes=10)
         self._unflushed: list[Undo] = []
@@ -262,22 +263,14 @@ class Store:
 
     # --- the ledger ---------------------------------------------------------------------------------------
 
-    def _reserve(
-        self,
-        session: Session,
-        scopes: Sequence[str],
-        ids: Sequence[UUID],
-        request_ids: Sequence[str],
-        usd: Sequence[Decimal],
-        scope_of: Sequence[Sequence[int]],
-        limits: Sequence[Sequence[Decimal]],
-        who: Sequence[Sequence[str]],
-    ) -> list[int]:
-        del session, who
+    def _reserve(self, session: Session, packed: str) -> list[int]:
+        del session
+        asked = msgspec.json.decode(packed, type=ledger.Group)
         self.later(WAL_WRITER_S, self.flush)
         today, verdicts = self.now().date(), []
-        for id_, request_id, sum_, numbers, most in zip(ids, request_ids, usd, scope_of, limits, strict=True):
-            names = [scopes[number - 1] if number else "" for number in numbers]
+        rows = zip(asked.ids, asked.request_ids, asked.usd, asked.scope_of, asked.limits, strict=True)
+        for id_, request_id, sum_, numbers, most in rows:
+            names = [asked.scopes[number - 1] if number else "" for number in numbers]
             over = [
                 bool(name) and self._is_over(name, today, sum_, limit) for name, limit in zip(names, most, strict=True)
             ]
@@ -286,12 +279,14 @@ class Store:
                 self._hold(id_, Held(request_id, sum_, tuple(filter(None, names)), today, self.now()))
         return verdicts
 
-    def _is_over(self, scope: str, day: date, usd: Decimal, limit: Decimal) -> bool:
+    def _is_over(self, scope: str, day: date, usd: Decimal, limit: Decimal | None) -> bool:
         budget = self.budgets.setdefault((scope, period_of(scope, day)), Budget())
+        if limit is None:
+            return True
         budget.limit = limit
         return budget.spent + budget.reserved + usd > limit
 
-    def _hold(self, id_: UUID, held: Held) -> None:
+    def _hold(self, id_: str, held: Held) -> None:
         if id_ in self.held:
             raise asyncpg.UniqueViolationError("reservation exists")
         self.held[id_] = held
@@ -309,7 +304,7 @@ class Store:
             budget.reserved += reserved
             budget.spent += spent
 
-    def _settle(self, session: Session, ids: Sequence[UUID], usd: Sequence[Decimal]) -> int:
+    def _settle(self, session: Session, ids: Sequence[str], usd: Sequence[Decimal]) -> int:
         del session
         return self._finish(dict(zip(ids, usd, strict=True)), "settled")
 
@@ -318,7 +313,7 @@ class Store:
         old = {i: h.usd for i, h in self.held.items() if h.state == "reserved" and h.created_at < self.now() - age}
         return self._finish(old, "expired")
 
-    def _finish(self, due: dict[UUID, Decimal], state: str) -> int:
+    def _finish(self, due: dict[str, Decimal], state: str) -> int:
         finished = 0
         for id_, usd in due.items():
             held = self.held.get(id_)
@@ -354,7 +349,7 @@ class Store:
         " ".join(audit_recovery.OPEN_INTENTS.split()): _open_intents,
         " ".join(audit_owed.STILL_OPEN.split()): _still_open,
         audit_writer.ENDED: _ended,
-        ledger.RESERVE: lambda store, *values: [{"value": store._reserve(*values)}],
+        " ".join(ledger.RESERVE.split()): lambda store, *values: [{"value": store._reserve(*values)}],
         ledger.SETTLE: _settle,
         "SELECT ledger.sweep($1) AS expired": lambda store, *values: [{"expired": store._sweep(*values)}],
     }

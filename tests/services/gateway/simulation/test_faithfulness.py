@@ -133,16 +133,16 @@ async def test_the_audit_chains_statements(real: list[asyncpg.Connection]) -> No
 
 def _reserve(*asked: tuple[UUID, str]) -> Step:
     """Of a user's day (3 USD), a tenant's month (5 USD); no third budget."""
-    scopes = ["month:tenant:w:acme", "user:w:acme:i|alice"]
-    columns = (
-        [id_ for id_, _ in asked],
+    group = ledger.Group(
+        ["month:tenant:w:acme", "user:w:acme:i|alice"],
+        [id_.hex for id_, _ in asked],
         ["r"] * len(asked),
         [Decimal(usd) for _, usd in asked],
         [[2, 1, 0]] * len(asked),
-        [[Decimal(3), Decimal(5), Decimal(0)]] * len(asked),
-        [["w", "acme", "i|alice", "local"]] * len(asked),
+        [[Decimal(3), Decimal(5), None]] * len(asked),
+        [("w", "acme", "i|alice", "local")] * len(asked),
     )
-    return 0, ledger.RESERVE, (scopes, *columns)
+    return 0, ledger.RESERVE, (group.packed(),)
 
 
 async def test_the_ledgers_statements(real: list[asyncpg.Connection]) -> None:
@@ -150,10 +150,10 @@ async def test_the_ledgers_statements(real: list[asyncpg.Connection]) -> None:
         real,
         [
             _reserve((IDS[0], "1.5"), (IDS[1], "1.6"), (IDS[2], "1.5")),
-            (1, ledger.SETTLE, ([IDS[0], IDS[1]], [Decimal("0.5"), Decimal(1)])),
-            (1, ledger.SETTLE, ([IDS[0]], [Decimal(0)])),
+            (1, ledger.SETTLE, ([IDS[0].hex, IDS[1].hex], [Decimal("0.5"), Decimal(1)])),
+            (1, ledger.SETTLE, ([IDS[0].hex], [Decimal(0)])),
             _reserve((IDS[3], "1"), (IDS[4], "0.1")),
-            (1, ledger.SETTLE, ([IDS[2], IDS[3]], [Decimal(0), Decimal(0)])),
+            (1, ledger.SETTLE, ([IDS[2].hex, IDS[3].hex], [Decimal(0), Decimal(0)])),
             _reserve((IDS[5], "2.5"), (IDS[6], "2.4")),
             _reserve((IDS[5], "0")),
             (0, "SELECT ledger.sweep($1) AS expired", (timedelta(minutes=15),)),
