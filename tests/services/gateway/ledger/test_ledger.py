@@ -262,6 +262,42 @@ async def test_a_caller_who_goes_away_while_reserving_leaves_nothing_behind(
     assert (await budgets(owner))[USER] == (0, 1)
 
 
+@pytest.mark.parametrize("moment", ["at once", "under way", "decided"])
+async def test_what_is_given_up_is_given_back_whenever_that_is(
+    ledger: Ledger, owner: asyncpg.Connection, moment: str
+) -> None:
+    await reserve(ledger, "1")  # connected
+    reserving = ledger.reserve(
+        caller("alice"), registration(), role(usd_per_day_user="3"), "request", Decimal(2), "local"
+    )
+    if moment != "at once":
+        await asyncio.sleep(0)
+    if moment == "decided":
+        await ledger._reserving.drain()
+        assert (await budgets(owner))[USER] == (0, 3)
+    reserving.give_up()
+    await ledger._reserving.drain()
+    await ledger._settling.drain()
+    assert (await budgets(owner))[USER] == (0, 1)
+
+
+async def test_what_did_not_fit_or_failed_can_be_given_up_too(ledger: Ledger, owner: asyncpg.Connection) -> None:
+    too_much = ledger.reserve(
+        caller("alice"), registration(), role(usd_per_day_user="3"), "request", Decimal(4), "local"
+    )
+    await ledger._reserving.drain()
+    too_much.give_up()
+    await owner.execute("ALTER TABLE ledger.reservation RENAME TO away")
+    failing = ledger.reserve(
+        caller("alice"), registration(), role(usd_per_day_user="3"), "request", Decimal(1), "local"
+    )
+    await ledger._reserving.drain()
+    failing.give_up()
+    await owner.execute("ALTER TABLE ledger.away RENAME TO reservation")
+    await ledger._settling.drain()
+    assert (await budgets(owner)).get(USER, (0, 0)) == (0, 0)
+
+
 async def test_without_the_database_there_is_no_money_and_nothing_is_lost(
     ledger: Ledger, owner: asyncpg.Connection, postgres: Postgres, database_name: str
 ) -> None:

@@ -232,6 +232,32 @@ async def test_a_shared_limit_that_refuses_charges_nobody(limits: ValkeyLimits, 
     assert lease.allowance.requests.remaining == 8
 
 
+async def test_who_was_refused_had_no_room_until_admitted_again(limits: ValkeyLimits, someone: str) -> None:
+    one = role(concurrent_requests_max=1)
+    who, other = caller(someone), caller(f"not-{someone}")
+    assert limits.had_room(who, registration(), one)
+    lease = await acquire(limits, someone, one)
+    assert limits.had_room(who, registration(), one)
+    with pytest.raises(Denied):
+        await acquire(limits, someone, one)
+    assert not limits.had_room(who, registration(), one)
+    assert limits.had_room(other, registration(), one)
+
+    await limits.release(lease, None)
+    await acquire(limits, someone, one)
+    assert limits.had_room(who, registration(), one)
+
+
+async def test_where_a_shared_limit_refused_one_had_none_of_its_users_room(limits: ValkeyLimits, someone: str) -> None:
+    shared = replace(registration(someone), workload_limits=NARROW)
+    for n in range(5):
+        await limits.acquire(caller(f"user-{n}"), shared, role(), input_tokens=1, output_tokens=1)
+    with pytest.raises(Denied):
+        await limits.acquire(caller("first"), shared, role(), input_tokens=1, output_tokens=1)
+    assert not limits.had_room(caller("second"), shared, role())
+    assert limits.had_room(caller("second"), registration(f"another-{someone}"), role())
+
+
 async def test_a_place_is_kept_by_renewing_and_lost_without(
     limits: ValkeyLimits, someone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
