@@ -110,8 +110,8 @@ class Ledger:
         except asyncio.CancelledError:
             self._give_up(asked, begun)
             raise
-        if verdict and not self._settling.idle:  # what others have not used may still be set aside for them
-            await self._settling.drain()
+        if verdict and (self._unsettled or not self._settling.idle):
+            await self._settle_all()  # what others have not used may still be set aside for them
             verdict = await self._reserving(asked)
         if verdict == 0:
             return Reservation(asked.id, asked.usd)
@@ -187,6 +187,11 @@ class Ledger:
             self._remember({asked.id: Decimal(0) for asked in group})
             raise
         return cast(list[int], verdicts)  # smallint[] by the function's signature
+
+    async def _settle_all(self) -> None:
+        if self._unsettled:
+            self._settling.begin(None).add_done_callback(_told)
+        await self._settling.drain()
 
     async def _settle(self, group: list[tuple[str, Decimal] | None]) -> Sequence[None]:
         """Settles the group and what is left from before; None asks for the latter only."""

@@ -321,6 +321,21 @@ async def test_without_the_database_there_is_no_money_and_nothing_is_lost(
         await again.close()
 
 
+async def test_nobody_is_refused_for_money_that_could_not_be_given_back_at_first(
+    ledger: Ledger, postgres: Postgres
+) -> None:
+    reservation = await reserve(ledger, "3")
+    postgres.stop()
+    try:
+        with pytest.raises(Unavailable):
+            await ledger.settle(reservation, Decimal("0.5"))
+    finally:
+        postgres.start()
+    await reserve(ledger, "2.5")
+    with pytest.raises(Denied, match="do not fit"):
+        await reserve(ledger, "0.1")
+
+
 async def test_the_gateway_cannot_reach_the_tables_of_the_ledger(database: Database) -> None:
     for statement in (
         "UPDATE ledger.budget SET spent = 0",
