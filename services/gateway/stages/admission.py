@@ -3,6 +3,8 @@
 In this order, each step only after the one before it held:
 (1) the OIDC token  (2) the workload's registration and the caller's role  (3) the model and its fallbacks
 (4) Cedar  (5) the context's size  (6) rate, token and concurrency limits  (7) money set aside for the worst case.
+(6) and (7) wait for two stores. They are asked at once, unless the last request in the same limits was over them: then
+it is one after the other, so that who is over a limit costs the ledger nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +43,6 @@ async def admit(submission: Submission, ports: Ports) -> Admitted:
     def reserve() -> Reserving:
         return ports.budget.reserve(caller, registration, role, submission.request_id, usd, model.id)
 
-    # Both at once saves a wait. For who was over the limits a moment ago money is not even asked for.
     reserving = reserve() if ports.limits.had_room(caller, registration, role) else None
     try:
         lease = await ports.limits.acquire(
