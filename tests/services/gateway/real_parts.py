@@ -19,11 +19,12 @@ import asyncpg
 
 from services.gateway.exchange import Boundary, ModelOffer
 from services.gateway.settings import Address, Settings
+from tests.free_ports import free_port
 
 HOST = "127.0.0.1"
 NOBODY = 65534  # PostgreSQL refuses to run as root
 OWNER = "gateway_owner"
-START_DEADLINE_S = 30.0
+START_DEADLINE_S = 60.0
 
 # The rights are those of the platform's cache, no more; the password stands for an IAM token.
 VALKEY_CONFIGURATION = """\
@@ -34,13 +35,6 @@ appendonly no
 user default off
 user gateway on nopass ~* -@all +@read +@write +@connection +@scripting +@transaction -@dangerous +info +time
 """
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass
@@ -67,17 +61,29 @@ class Server:
             process.wait(START_DEADLINE_S)
 
     def freeze(self) -> None:
-        self._signal_all(signal.SIGSTOP)
+        """And its children, for PostgreSQL answers from one a connection. It is first: then none is born any more."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+        while not self._is_stopped():
+            time.sleep(0.001)
+        for pid in self._children():
+            os.kill(pid, signal.SIGSTOP)
 
     def thaw(self) -> None:
-        self._signal_all(signal.SIGCONT)
-
-    def _signal_all(self, number: int) -> None:
-        """To the process and its children: PostgreSQL answers from one process a connection."""
+        """It is last: until then none of its children is gone for good, and nobody else has its number."""
         assert self.process is not None
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        for pid in [self.process.pid, *map(int, children)]:
-            os.kill(pid, number)
+        for pid in self._children():
+            os.kill(pid, signal.SIGCONT)
+        self.process.send_signal(signal.SIGCONT)
+
+    def _is_stopped(self) -> bool:
+        assert self.process is not None
+        state = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in ("T", "Z")
+
+    def _children(self) -> list[int]:
+        assert self.process is not None
+        return [*map(int, Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split())]
 
     def _wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + START_DEADLINE_S

@@ -17,6 +17,8 @@ from urllib.error import HTTPError
 
 import pytest
 
+from tests.free_ports import free_port
+
 HOST = "127.0.0.1"
 MODELS = [
     {
@@ -31,13 +33,6 @@ MODELS = [
         "usd_per_million_output_tokens": "0",
     }
 ]
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def environment(**changes: str) -> dict[str, str]:

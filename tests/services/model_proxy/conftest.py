@@ -14,17 +14,11 @@ import pytest
 
 from services.model_proxy.server import serve
 from services.model_proxy.settings import Address, Settings
+from tests.free_ports import free_port
 from tests.services.model_proxy.certificates import Pair, pair, trusting
 from tests.services.model_proxy.vllm import Vllm, running
 
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

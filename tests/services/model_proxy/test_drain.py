@@ -13,8 +13,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from tests.free_ports import free_port
 from tests.services.model_proxy.certificates import pair, trusting
-from tests.services.model_proxy.conftest import HOST, Site, free_port, settings
+from tests.services.model_proxy.conftest import HOST, Site, settings
 from tests.services.model_proxy.test_relay import STREAM
 from tests.services.model_proxy.vllm import Vllm, running
 

@@ -13,8 +13,9 @@ from services.gateway.adapters import prompt_hash
 from services.gateway.adapters.prompt_hash import PromptHash, derive
 from services.gateway.exchange import Unavailable
 from services.gateway.settings import Settings
+from tests.free_ports import free_port
 from tests.services.gateway.conftest import Aws
-from tests.services.gateway.real_parts import HOST, free_port, settings
+from tests.services.gateway.real_parts import HOST, settings
 
 PROMPT = b'[{"role":"user","text":"yes"}]'
 
@@ -58,7 +59,7 @@ async def test_without_kms_there_is_no_hash_and_with_it_again_there_is(
 
 
 async def until_ready(hashing: PromptHash) -> None:
-    give_up_at = time.monotonic() + 10
+    give_up_at = time.monotonic() + 60
     while True:
         try:
             return hashing.ready()
