@@ -15,6 +15,7 @@ from moto.server import ThreadedMotoServer
 from services.gateway.adapters.database import connect
 from services.gateway.adapters.migrations import DIRECTORY, apply, load
 from services.gateway.settings import Settings
+from tests.services.gateway.patience import patient
 from tests.services.gateway.real_parts import (
     HOST,
     OWNER,
@@ -31,6 +32,13 @@ TEMPLATE = "migrated"
 _numbers = itertools.count()
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """What a test asserts does not depend on a machine that is never slow."""
+    with patient():
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server whose database `migrated` has the gateway's schema."""
@@ -38,7 +46,8 @@ def postgres() -> Iterator[Postgres]:
     server.initialise()
     server.start()
     try:
-        asyncio.run(_prepare(server))
+        with patient():
+            asyncio.run(_prepare(server))
         yield server
     finally:
         server.stop()

@@ -10,6 +10,7 @@ import sys
 from services.gateway.adapters.audit_chain import audit_chain
 from services.gateway.adapters.database import connect
 from services.gateway.exchange import AuditRecord
+from tests.services.gateway.patience import patient
 from tests.services.gateway.real_parts import settings
 
 
@@ -34,4 +35,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with patient():
+        asyncio.run(main())

@@ -16,6 +16,7 @@ from services.gateway.adapters.database import connect
 from services.gateway.adapters.ledger import Ledger
 from services.gateway.exchange import Reservation
 from tests.services.gateway.callers import caller, registration, role
+from tests.services.gateway.patience import patient
 from tests.services.gateway.real_parts import settings
 
 
@@ -43,5 +44,6 @@ async def admitted(given: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     print("ready", flush=True)
-    for line in sys.stdin:
-        print(asyncio.run(admitted(json.loads(line))), flush=True)
+    with patient():
+        for line in sys.stdin:
+            print(asyncio.run(admitted(json.loads(line))), flush=True)

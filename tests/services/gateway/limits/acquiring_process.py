@@ -16,6 +16,7 @@ from typing import Any
 from services.gateway.adapters.limits import ValkeyLimits
 from services.gateway.exchange import Lease, SharedLimits
 from tests.services.gateway.callers import PLENTY, caller, registration, role
+from tests.services.gateway.patience import patient
 from tests.services.gateway.real_parts import settings
 
 
@@ -51,5 +52,6 @@ async def admitted(given: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     print("ready", flush=True)
-    for line in sys.stdin:
-        print(asyncio.run(admitted(json.loads(line))), flush=True)
+    with patient():
+        for line in sys.stdin:
+            print(asyncio.run(admitted(json.loads(line))), flush=True)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from services.gateway.adapters.limits import ValkeyLimits, keys
+from services.gateway.adapters.limits import DEADLINE_S, ValkeyLimits, keys
 from services.gateway.exchange import Denied, Lease, Rate, Role, SharedLimits, Unavailable, Usage
 from tests.services.gateway.callers import caller, registration, role
+from tests.services.gateway.patience import own_deadlines
 from tests.services.gateway.real_parts import Valkey, settings
 
 _numbers = itertools.count()
@@ -64,22 +65,25 @@ async def test_two_gateways_share_one_limit(limits: ValkeyLimits, valkey: Valkey
 
 
 async def test_a_refusal_says_what_was_over_and_when_to_come_back(limits: ValkeyLimits, someone: str) -> None:
+    began = time.monotonic()
     await acquire(limits, someone, role(requests_per_minute=1))
 
     with pytest.raises(Denied) as refused:
         await acquire(limits, someone, role(requests_per_minute=1))
+    passed_s = time.monotonic() - began
     error = refused.value
     assert (error.status, error.code, error.retryable) == (429, "rate_limit_exceeded", None)
-    assert error.retry_after_s in (59, 60)
+    assert error.retry_after_s is not None
+    assert 59 - passed_s <= error.retry_after_s <= 60
     assert "1 requests a minute" in error.public
 
 
 async def test_what_was_refused_was_not_charged(limits: ValkeyLimits, someone: str) -> None:
-    tight = role(requests_per_minute=100, output_tokens_per_minute=10)
+    tight = role(requests_per_minute=6, output_tokens_per_minute=10)
     assert await admitted(limits, someone, tight, 30, (1, 10)) == 1
 
-    # 29 refusals later all other requests of the minute are still there.
-    assert await admitted(limits, someone, role(requests_per_minute=100), 150) == 99
+    # 29 refusals later all other requests of the minute are still there; none has come back with time yet.
+    assert await admitted(limits, someone, role(requests_per_minute=6), 150) == 5
 
 
 async def test_a_request_above_the_whole_limit_is_told_not_to_come_back(limits: ValkeyLimits, someone: str) -> None:
@@ -91,10 +95,14 @@ async def test_a_request_above_the_whole_limit_is_told_not_to_come_back(limits: 
 
 async def test_a_limit_comes_back_with_time(limits: ValkeyLimits, someone: str) -> None:
     fast = role(requests_per_minute=600)  # ten a second
-    assert await admitted(limits, someone, fast, 700) >= 600
+    began = time.monotonic()
+    at_once = await admitted(limits, someone, fast, 700)
+    assert at_once >= 600
 
     await asyncio.sleep(0.35)
-    assert 3 <= await admitted(limits, someone, fast, 50) <= 20
+    later = await admitted(limits, someone, fast, 50)
+    assert later >= 3
+    assert at_once + later <= 600 + 10 * (time.monotonic() - began) + 1
 
 
 async def test_releasing_frees_the_place(limits: ValkeyLimits, someone: str) -> None:
@@ -175,13 +183,15 @@ async def test_an_admission_says_what_is_left(limits: ValkeyLimits, someone: str
 
 async def test_a_refusal_says_what_is_left_too(limits: ValkeyLimits, someone: str) -> None:
     single = role(requests_per_minute=1)
+    began = time.monotonic()
     await acquire(limits, someone, single)
     with pytest.raises(Denied) as refused:
         await acquire(limits, someone, single)
 
+    passed_ms = 1000 * (time.monotonic() - began)
     assert refused.value.allowance is not None
     assert refused.value.allowance.requests.remaining == 0
-    assert 59_000 < refused.value.allowance.requests.reset_ms <= 60_000
+    assert 59_999 - passed_ms <= refused.value.allowance.requests.reset_ms <= 60_000
     assert refused.value.allowance.input_tokens.remaining > 0, "and what was not the reason is told as it is"
 
 
@@ -261,16 +271,16 @@ async def test_where_a_shared_limit_refused_one_had_none_of_its_users_room(limit
 async def test_a_place_is_kept_by_renewing_and_lost_without(
     limits: ValkeyLimits, someone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.gateway.adapters.limits.LEASE_S", 1)
+    monkeypatch.setattr("services.gateway.adapters.limits.LEASE_S", 4)
     one = role(concurrent_requests_max=1)
     await acquire(limits, someone, one)
-    for _ in range(3):
-        await asyncio.sleep(0.5)
+    for _ in range(5):
+        await asyncio.sleep(1)
         await limits.renew()
     with pytest.raises(Denied, match="concurrent"):
         await acquire(limits, someone, one)
 
-    await asyncio.sleep(1.1)  # the gateway that held it is gone
+    await asyncio.sleep(4.1)  # the gateway that held it is gone
     assert isinstance(await acquire(limits, someone, one), Lease)
 
 
@@ -281,7 +291,7 @@ async def test_a_place_taken_by_a_call_that_was_never_answered_is_given_back(
     await acquire(limits, f"{someone}-warm", one)
     valkey.freeze()
     try:
-        with pytest.raises(Unavailable):
+        with own_deadlines(), pytest.raises(Unavailable):
             await acquire(limits, someone, one)  # it reached Valkey, which decides when it wakes up
     finally:
         valkey.thaw()
@@ -295,7 +305,7 @@ async def test_a_release_that_failed_is_made_up_for(limits: ValkeyLimits, valkey
     lease = await acquire(limits, someone, one, tokens=(1, 100))
     valkey.freeze()
     try:
-        with pytest.raises(Unavailable):
+        with own_deadlines(), pytest.raises(Unavailable):
             await limits.release(lease, Usage(1, 0))
     finally:
         valkey.thaw()
@@ -315,7 +325,7 @@ async def test_a_restarted_valkey_is_used_again_without_help(
     finally:
         valkey.start()
 
-    healed_within_s = 5
+    healed_within_s = 60
     began = time.monotonic()
     while True:
         try:
@@ -332,14 +342,14 @@ async def test_a_valkey_that_hangs_costs_next_to_no_time(limits: ValkeyLimits, v
         waited: list[float] = []
         for _ in range(10):
             began = time.monotonic()
-            with pytest.raises(Unavailable):
+            with own_deadlines(), pytest.raises(Unavailable):
                 await acquire(limits, someone, role())
             waited.append(time.monotonic() - began)
     finally:
         valkey.thaw()
 
-    assert max(waited) < 0.5
-    assert sorted(waited)[5] < 0.02, "the breaker answers at once"
+    assert max(waited) < DEADLINE_S + 5  # the machine may stall
+    assert sorted(waited)[5] < DEADLINE_S / 2, "the breaker answers at once"
 
 
 async def test_while_valkey_is_down_it_is_not_ready(limits: ValkeyLimits, valkey: Valkey) -> None:
