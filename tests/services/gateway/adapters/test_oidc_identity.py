@@ -178,6 +178,13 @@ async def test_a_short_outage_goes_unnoticed(issuer: Issuer, identity: OidcIdent
         await identity.authenticate(issuer.token(header={"kid": "unknown"}))
 
 
+async def confirmed(identity: OidcIdentity) -> None:
+    """Returns when the provider has answered what it was asked in the background."""
+    async with asyncio.timeout(30):
+        while identity.unconfirmed_s:  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)
+
+
 async def pass_outage(issuer: Issuer, identity: OidcIdentity, ticks: Clock, seconds: float) -> None:
     """The provider goes down; `seconds` later somebody has asked it once, in vain."""
     issuer.down = True
@@ -249,7 +256,7 @@ async def test_a_key_withdrawn_during_an_outage_stops_with_the_first_answer(
     issuer.down = False
     ticks.now += jwks_cache.RETRY_S + 1
     await identity.authenticate(old)  # asks in the background
-    await asyncio.sleep(0.1)
+    await confirmed(identity)
     with pytest.raises(Denied) as denied:
         await identity.authenticate(old)
     assert denied.value.status == 401
@@ -277,7 +284,7 @@ async def test_a_key_in_use_is_confirmed_in_the_background(
     for _ in range(5):
         ticks.now += jwks_cache.REFRESH_S + 1
         await identity.authenticate(token)  # never waits: an older confirmation still counts
-        await asyncio.sleep(0.05)
+        await confirmed(identity)
     assert issuer.fetches == 6
 
 
@@ -332,10 +339,11 @@ async def test_a_remembered_token_expires(
     issuer: Issuer, identity: OidcIdentity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(oidc_identity, "CLOCK_SKEW_S", 0)
-    token = issuer.token(exp=int(time.time()) + 2)
+    expires_at = int(time.time()) + 6
+    token = issuer.token(exp=expires_at)
     await identity.authenticate(token)
     await identity.authenticate(token)
-    await asyncio.sleep(2)
+    await asyncio.sleep(expires_at - time.time() + 0.1)
     with pytest.raises(Denied):
         await identity.authenticate(token)
 

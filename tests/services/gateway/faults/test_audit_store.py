@@ -26,7 +26,7 @@ from tests.services.gateway.real_parts import Postgres
 
 __all__ = ["database", "verifier"]  # fixtures
 
-RECOVERY_S = 10.0
+RECOVERY_S = 30.0
 FILE_BYTES_MAX = 16 * 1024 * 1024  # a segment of the write-ahead log still fits: the log is not what is full
 APPENDED_MAX = 200
 FILLER = """
@@ -120,12 +120,12 @@ async def test_a_head_whose_answer_was_lost_is_the_head_and_sealing_goes_on(
 async def test_without_signatures_records_are_refused_and_with_them_again_taken(
     gateway_settings: Settings, database: Database, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_sealer, "OVERDUE_S", 1.5)
     signer = Signatures(KmsSigner(gateway_settings.region, gateway_settings.audit_signing_key_arn))
     chain = new_chain(gateway_settings, database, signer=signer)
     await chain.start()
     signer.away = True
     await chain.append(record("intent", "one"))
+    monkeypatch.setattr(audit_sealer, "OVERDUE_S", 1.5)
     await until(lambda: not is_ready(chain))
     with pytest.raises(Unavailable, match="sealed"):
         await chain.append(record("intent", "two"))

@@ -92,6 +92,8 @@ async def test_a_header_points_nowhere(name: str) -> None:
 async def test_the_canary_sings() -> None:
     async with watching() as canary:
         _, writer = await asyncio.open_connection("127.0.0.1", canary.port)
-        await asyncio.sleep(0.05)
+        async with asyncio.timeout(30):
+            while not canary.dialled:  # noqa: ASYNC110 - what is waited for sets no event
+                await asyncio.sleep(0.01)
         writer.close()
         assert canary.dialled == 1

@@ -18,8 +18,6 @@ import pytest
 
 from tests.services.gateway.real_parts import Valkey
 
-pytestmark = pytest.mark.timeout(30)
-
 REQUESTS = 100  # of each of the two
 ADMITTED = 7
 # limit → how much makes room for ADMITTED requests, and the input and output tokens of each

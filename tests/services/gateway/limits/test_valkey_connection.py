@@ -76,10 +76,18 @@ async def listening(
         await asyncio.wait(serving, timeout=5)
 
 
+async def accepted(times: list[int], connections: int) -> None:
+    """The server has taken so many, and no more: whoever connects may be ahead of it."""
+    async with asyncio.timeout(30):
+        while times[0] < connections:  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.01)
+    assert times == [connections]
+
+
 async def test_answers_come_in_the_order_of_their_commands(valkey: Valkey) -> None:
     connection = ValkeyConnection(HOST, valkey.port, credentials, None)
     commands = b"".join(packed(("ECHO", str(number))) for number in range(300))
-    assert await connection.ask(commands, 300, 5) == [str(number).encode() for number in range(300)]
+    assert await connection.ask(commands, 300, 30) == [str(number).encode() for number in range(300)]
     connection.close()
 
 
@@ -91,7 +99,7 @@ def test_an_answer_cut_anywhere_is_the_same_answer(cuts: list[int]) -> None:
 
     async def asked() -> object:
         async with server(lambda _: pieces) as (connection, _):
-            return await connection.ask(ASK, 1, 5)
+            return await connection.ask(ASK, 1, 30)
 
     assert asyncio.run(asked()) == [[1, -2, b"three"]]
 
@@ -99,27 +107,27 @@ def test_an_answer_cut_anywhere_is_the_same_answer(cuts: list[int]) -> None:
 async def test_an_error_among_the_answers_is_raised_and_shifts_none_of_the_next() -> None:
     async with server(lambda reads: [b":1\r\n-ERR no\r\n:3\r\n"] if reads == 0 else [b":4\r\n"]) as (connection, times):
         with pytest.raises(ValkeyRefused, match="ERR no"):
-            await connection.ask(ASK * 3, 3, 5)
-        assert await connection.ask(ASK, 1, 5) == [4]
+            await connection.ask(ASK * 3, 3, 30)
+        assert await connection.ask(ASK, 1, 30) == [4]
         assert times == [1]
 
 
 async def test_what_nobody_asked_for_costs_the_connection() -> None:
     async with server(lambda _: [b":1\r\n:2\r\n"]) as (connection, times):
         with pytest.raises(ValkeyLost):
-            await connection.ask(ASK, 1, 5)
+            await connection.ask(ASK, 1, 30)
         with pytest.raises(ValkeyLost):
-            await connection.ask(ASK, 1, 5)
+            await connection.ask(ASK, 1, 30)
         assert times == [2]
 
 
 async def test_what_comes_while_nobody_waits_is_no_answer_to_the_next_call() -> None:
     async with server(lambda reads: [b":1\r\n"] if reads == 0 else [b":2\r\n"]) as (connection, times):
-        assert await connection.ask(ASK, 1, 5) == [1]
+        assert await connection.ask(ASK, 1, 30) == [1]
         line = connection._line  # as if the server had spoken meanwhile
         assert line is not None
         line.data_received(b":99\r\n")
-        assert await connection.ask(ASK, 1, 5) == [1]
+        assert await connection.ask(ASK, 1, 30) == [1]
         assert times == [2]
 
 
@@ -127,18 +135,17 @@ async def test_what_comes_while_nobody_waits_is_no_answer_to_the_next_call() -> 
 async def test_what_is_not_the_protocol_costs_the_connection(said: bytes) -> None:
     async with server(lambda _: [said]) as (connection, _):
         with pytest.raises(ValkeyError):
-            async with asyncio.timeout(5):
-                await connection.ask(ASK, 1, 5)
+            async with asyncio.timeout(30):
+                await connection.ask(ASK, 1, 30)
 
 
 async def test_who_gives_up_leaves_no_connection_behind() -> None:
     async with server(lambda reads: [] if reads == 0 else [b":1\r\n"]) as (connection, times):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
-                await connection.ask(ASK, 1, 5)
-        waiting = asyncio.ensure_future(connection.ask(ASK, 1, 5))
-        await asyncio.sleep(0.05)
-        assert times == [2]
+                await connection.ask(ASK, 1, 30)
+        waiting = asyncio.ensure_future(connection.ask(ASK, 1, 30))
+        await accepted(times, 2)
         waiting.cancel()
 
 
@@ -154,7 +161,7 @@ async def test_credentials_that_are_refused_are_an_error_and_asked_for_anew() ->
     async with server(lambda _: [], greeting=refusal, login=counted) as (connection, _):
         for _ in range(2):
             with pytest.raises(ValkeyRefused, match="WRONGPASS"):
-                await connection.ask(ASK, 1, 5)
+                await connection.ask(ASK, 1, 30)
     assert asked == 2
 
 
@@ -164,4 +171,4 @@ async def test_an_answer_that_does_not_come_in_time_costs_the_connection_and_rea
             await connection.ask(ASK, 1, 0.05)
         with pytest.raises(TimeoutError):
             await connection.ask(ASK, 1, 0.05)
-        assert times == [2]
+        await accepted(times, 2)
