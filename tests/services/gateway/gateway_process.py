@@ -87,7 +87,7 @@ class Site:
 
     async def ended(self) -> tuple[int, list[dict[str, Any]]]:
         """The exit code, and what was logged."""
-        output, _ = await asyncio.wait_for(self.process.communicate(), 40)
+        output, _ = await asyncio.wait_for(self.process.communicate(), 80)
         assert self.process.returncode is not None
         return self.process.returncode, [json.loads(line) for line in output.splitlines()]
 
@@ -102,7 +102,7 @@ class Site:
 
 
 async def becomes(asked: Callable[[], Awaitable[object]], wanted: object) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while await asked() != wanted:  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.05)
 

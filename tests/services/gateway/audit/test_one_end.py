@@ -102,7 +102,7 @@ async def test_a_writer_comes_back_to_its_chain_unless_somebody_took_it(
     if taken:
         assert await other.fetchval("SELECT audit.take_chain($1)", own)
     await other.close()  # and so the lock is free again, as if whoever recovers had lost it
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not chain._writer.connected:  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.02)
 

@@ -51,7 +51,7 @@ async def killed_writer(gateway_settings: Settings) -> None:
 
 
 async def recovered(database: Database, chains: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             rows = await database.fetch("SELECT count(*) AS n FROM audit.chain WHERE closed_by IS NOT NULL")
             if rows[0]["n"] == chains:

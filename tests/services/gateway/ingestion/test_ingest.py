@@ -200,7 +200,7 @@ async def test_a_registration_that_cannot_be_had_is_one_sentence(workload: Workl
 
 
 async def _until_it_can_be_found(workload: Workload) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await workload.find("paid leave"):  # noqa: ASYNC110 - what is stored tells nobody
             await asyncio.sleep(0.1)
 
@@ -215,7 +215,7 @@ async def test_the_service_ingests_what_arrives_and_ends_in_order_on_sigterm(
 
     os.kill(os.getpid(), signal.SIGTERM)
 
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         assert await serving == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("{"))
     figures = json.loads(line)

@@ -19,8 +19,6 @@ from services.gateway.adapters.database import connect
 from services.gateway.adapters.ledger import Ledger
 from tests.services.gateway.real_parts import Postgres, settings
 
-pytestmark = pytest.mark.timeout(30)
-
 REQUESTS = 100  # of each of the two
 
 # budget → whose it is: its scope in the ledger, and whether all users share it
