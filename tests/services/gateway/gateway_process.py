@@ -21,6 +21,7 @@ from tests.services.gateway.real_parts import HOST, Postgres, Valkey
 from tests.services.gateway.registering import new_registry
 from tests.services.gateway.test_command import MODELS, environment
 
+PROGRAM = "tests.services.gateway.patient_gateway"
 WORDS = "word " * 400  # more than is held back, so that something leaves before the model pauses
 
 
@@ -94,7 +95,7 @@ class Site:
     async def verified(self) -> int:
         """The exit code of `gateway audit verify`: every record is under a signed head."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "services.gateway", "audit", "verify"),
+            *(sys.executable, "-m", PROGRAM, "audit", "verify"),
             env={**self.environ, "GATEWAY_DATABASE_USER": "gateway_auditor"},
             stdout=asyncio.subprocess.DEVNULL,
         )
@@ -144,7 +145,7 @@ async def running_gateway(
 @asynccontextmanager
 async def _started(environ: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.gateway", "serve"),
+        *(sys.executable, "-m", PROGRAM, "serve"),
         env=environ,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
