@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import asyncpg
+
 from services.gateway.adapters.database import DRIVER_ERRORS, Connection, Database, connect
 from services.gateway.exchange import Unavailable
 from services.gateway.settings import Settings
@@ -19,6 +21,7 @@ from services.gateway.settings import Settings
 DIRECTORY = Path(__file__).parents[1] / "migrations"
 LOCK_KEY = 0x6C6C6D5F6D696772  # "llm_migr": one migration at a time
 LOCK_WAIT_MS = 60_000
+ATTEMPTS_MAX = 5
 
 VERSION_TABLE = """
 CREATE TABLE IF NOT EXISTS public.schema_version (
@@ -131,14 +134,25 @@ async def _missing(connection: Connection, migrations: Sequence[Migration]) -> t
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:
-    try:
-        async with connection.transaction():
-            await connection.execute(migration.sql)
-            await connection.execute(
-                "INSERT INTO public.schema_version (number, name, sha256) VALUES ($1, $2, $3)",
-                migration.number,
-                migration.name,
-                migration.sha256,
-            )
-    except DRIVER_ERRORS as error:
-        raise MigrationError(f"{migration.name}: {error}") from error
+    """Once more where a gateway that writes meanwhile takes the same locks in another order: nothing was done then."""
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        try:
+            await _apply_whole(connection, migration)
+        except asyncpg.DeadlockDetectedError as error:
+            if attempt == ATTEMPTS_MAX:
+                raise MigrationError(f"{migration.name}: {error}") from error
+        except DRIVER_ERRORS as error:
+            raise MigrationError(f"{migration.name}: {error}") from error
+        else:
+            return
+
+
+async def _apply_whole(connection: Connection, migration: Migration) -> None:
+    async with connection.transaction():
+        await connection.execute(migration.sql)
+        await connection.execute(
+            "INSERT INTO public.schema_version (number, name, sha256) VALUES ($1, $2, $3)",
+            migration.number,
+            migration.name,
+            migration.sha256,
+        )

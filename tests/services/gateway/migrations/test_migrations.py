@@ -90,6 +90,27 @@ async def test_a_migration_that_fails_leaves_nothing_behind(owned: Database) -> 
     assert rows[0]["half"] is None
 
 
+async def test_a_migration_that_stood_in_a_writers_way_is_tried_again(
+    owned: Database, postgres: Postgres, name: str
+) -> None:
+    migrations = load(DIRECTORY)
+    before = next(place for place, one in enumerate(migrations) if one.name.endswith("_one_end.sql"))
+    await apply(owned, migrations[:before])
+    writer = await postgres.superuser(name)
+    await writer.execute("SET deadlock_timeout = '1h'")  # whoever waits is not the one to give way
+    try:
+        async with writer.transaction():
+            chain = await writer.fetchval("INSERT INTO audit.chain (chain) VALUES (gen_random_uuid()) RETURNING chain")
+            applying = asyncio.create_task(apply(owned, migrations))
+            while not await writer.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            add = "INSERT INTO audit.record VALUES ($1, 0, 'genesis', '', '{}', sha256('\\x00'))"
+            await writer.execute(add, chain)
+        assert await applying == migrations[before:]
+    finally:
+        await writer.close()
+
+
 @pytest.mark.parametrize("names", [["0002_second.sql"], ["0001_a.sql", "0003_c.sql"], ["1_a.sql"], ["0001-a.sql"]])
 def test_migrations_are_numbered_without_a_gap(tmp_path: Path, names: list[str]) -> None:
     for file_name in names:
