@@ -93,6 +93,7 @@ class Ledger:
         self._settling = GroupCall[tuple[str, Decimal] | None, None](
             STAGE, self._settle, group_max=GROUP_MAX, waiting_max=WAITING_MAX
         )
+        self._settled = 0  # groups so far
         self._unsettled: dict[str, Decimal] = {}  # failed or not yet tried; goes with the next group
         self._sweeping: asyncio.Task[None] | None = None
 
@@ -102,16 +103,18 @@ class Ledger:
         """Sets `usd` aside in every budget of the role, or in none: Denied 429 insufficient_quota."""
         who, budgets = self._who(caller, registration, role)
         asked = _Asked(_reservation_id(), request_id, _rounded(usd), budgets, (*who, _stored(model)))
-        return LedgerReserving(self, asked, self._reserving.begin(asked))
+        return LedgerReserving(self, asked, self._reserving.begin(asked), self._settled)
 
-    async def _reserved(self, asked: _Asked, begun: asyncio.Future[int]) -> Reservation:
+    async def _reserved(self, asked: _Asked, begun: asyncio.Future[int], settled: int) -> Reservation:
+        """`settled` counts the groups that were when it began."""
         try:
             verdict = await begun
         except asyncio.CancelledError:
             self._give_up(asked, begun)
             raise
-        if verdict and (self._unsettled or not self._settling.idle):
-            await self._settle_all()  # what others have not used may still be set aside for them
+        # What others have not used may still be set aside for them, or was when the ledger decided.
+        if verdict and (self._unsettled or not self._settling.idle or self._settled != settled):
+            await self._settle_all()
             verdict = await self._reserving(asked)
         if verdict == 0:
             return Reservation(asked.id, asked.usd)
@@ -202,6 +205,7 @@ class Ledger:
         except Unavailable:
             self._remember(due)
             raise
+        self._settled += 1
         for id_ in due:
             self._unsettled.pop(id_, None)
         return [None] * len(group)
@@ -220,15 +224,16 @@ class Ledger:
 class LedgerReserving:
     """Money that is being set aside. Either awaited once or given up."""
 
-    __slots__ = ("_asked", "_begun", "_ledger")
+    __slots__ = ("_asked", "_begun", "_ledger", "_settled")
 
-    def __init__(self, ledger: Ledger, asked: _Asked, begun: asyncio.Future[int]) -> None:
+    def __init__(self, ledger: Ledger, asked: _Asked, begun: asyncio.Future[int], settled: int) -> None:
         self._ledger = ledger
         self._asked = asked
         self._begun = begun
+        self._settled = settled
 
     def __await__(self) -> Generator[Any, None, Reservation]:
-        return self._ledger._reserved(self._asked, self._begun).__await__()
+        return self._ledger._reserved(self._asked, self._begun, self._settled).__await__()
 
     def give_up(self) -> None:
         self._ledger._give_up(self._asked, self._begun)

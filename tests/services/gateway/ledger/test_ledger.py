@@ -80,6 +80,22 @@ async def test_nobody_is_refused_for_money_that_a_request_before_has_not_used(
     assert await budgets(owner) == {USER: (Decimal("0.5"), Decimal("2.5")), WORKLOAD: (Decimal("0.5"), Decimal("2.5"))}
 
 
+async def test_nobody_is_refused_for_money_that_came_back_while_the_answer_was_on_its_way(
+    ledger: Ledger, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = await reserve(ledger, "3")
+    asked = ledger._reserve_session.fetchval
+
+    async def late(*question: Any, **more: Any) -> object:
+        answer = await asked(*question, **more)
+        await ledger.settle(before, Decimal("0.5"))
+        return answer
+
+    monkeypatch.setattr(ledger._reserve_session, "fetchval", late)
+    await reserve(ledger, "2.5")
+    assert (await budgets(owner))[USER] == (Decimal("0.5"), Decimal("2.5"))
+
+
 async def test_what_a_request_before_has_used_is_refused_all_the_same(ledger: Ledger) -> None:
     before = await reserve(ledger, "3")
     ledger.settle(before, Decimal("0.6"))
