@@ -150,7 +150,7 @@ BAD: dict[str, Callable[[Registry], None]] = {
     "a shared limit of nothing": lambda r: r.publish(changed(limits={"tenant": SHARED | {"requests_per_minute": 0}})),
     "a shared limit left open": lambda r: r.publish(changed(limits={"workload": {"requests_per_minute": 5}})),
     "a shared limit of nobody": lambda r: r.publish(changed(limits={"everybody": SHARED})),
-    "expired": lambda r: r.publish(changed(not_after="2026-01-01T00:00:00Z")),
+    "expired": lambda r: r.publish(changed(not_after="2020-01-01T00:00:00Z")),
     "an expiry without a time zone": lambda r: r.publish(changed(not_after="2999-01-01T00:00:00")),
     "a serial below zero": lambda r: r.publish(changed(serial=-1)),
     "a limit of nothing": lambda r: r.publish(
