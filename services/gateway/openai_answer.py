@@ -58,6 +58,13 @@ class ChatAnswer:
         self._whole_head = head + tail
         self._head = b"data: " + head + b".chunk" + tail + _DELTA_OF[self._index]
 
+    def begin(self) -> bytes:
+        """The role alone, where nothing has been said yet."""
+        if self._started:
+            return b""
+        self._started = True
+        return self._chunk(b'{"role":"assistant","content":""}')
+
     def text(self, text: str) -> bytes:
         """A text delta. The role is in the first delta only: SDKs concatenate what repeats."""
         content = _encode(text)
@@ -124,14 +131,19 @@ class ChatChoices:
         self._open = choices
 
     def frame(self, released: Released) -> bytes:
-        """One event; the finish of the last choice brings usage, when it was asked for, and the end mark."""
-        answer, event = self._answers[_index(released)], released.event
+        """One event; the finish of the last choice brings usage, when it was asked for, and the end mark.
+
+        Choices before it begin first: OpenAI's SDK puts them into a list as it first hears of them.
+        """
+        index, event = _index(released), released.event
+        begun = b"".join(one.begin() for one in self._answers[:index])
+        answer = self._answers[index]
         if isinstance(event, TextDelta):
-            return answer.text(event.text)
+            return begun + answer.text(event.text)
         if isinstance(event, ToolCallReady):
-            return answer.tool_call(event.call)
+            return begun + answer.tool_call(event.call)
         self._open -= 1
-        return answer.stop(event.reason) if self._open else answer.finish(event.reason, event.usage)
+        return begun + (answer.stop(event.reason) if self._open else answer.finish(event.reason, event.usage))
 
     def fault(self, denied: Denied) -> bytes:
         """An error after the status line has left; no end mark follows it."""

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,20 @@ async def test_at_any_split_and_any_interleaving_no_value_leaves_in_any_choice(
     for said in (value, another):
         assert json.dumps(said, ensure_ascii=False)[1:-1].encode() not in sent
     assert sent.count(b"[DONE]") == 1
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))), ids=str)
+def test_whichever_comes_first_choices_are_first_heard_of_in_their_order(order: tuple[int, ...]) -> None:
+    framing = ChatChoices("1", 0, "local", 3, include_usage=False)
+    events: list[ReleasedChoice] = [ReleasedChoice(TextDelta(f"Choice {index}."), index) for index in order]
+    events += [ReleasedChoice(Finish("stop", None), index) for index in order]
+    frames = b"".join(map(framing.frame, events)).decode().split("\n\n")[:-2]
+    said = [json.loads(frame.removeprefix("data: "))["choices"][0] for frame in frames]
+    assert list(dict.fromkeys(choice["index"] for choice in said)) == [0, 1, 2]
+    for index in range(3):
+        mine = [choice["delta"] for choice in said if choice["index"] == index]
+        assert [delta.get("role") for delta in mine] == ["assistant", *[None] * (len(mine) - 1)]
+        assert "".join(delta.get("content", "") for delta in mine) == f"Choice {index}."
 
 
 @some
