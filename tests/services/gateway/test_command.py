@@ -75,7 +75,7 @@ def run(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProc
         env=dict(environ),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
 
@@ -101,7 +101,7 @@ def serving(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
 
 def get(url: str, context: ssl.SSLContext | None = None) -> tuple[int, bytes]:
     """Asks until the listener is there."""
-    for _ in range(200):
+    for _ in range(600):
         try:
             with urllib.request.urlopen(url, timeout=10, context=context) as response:  # noqa: S310 - loopback
                 return response.status, response.read()
@@ -160,7 +160,7 @@ def test_serve_is_alive_but_not_ready_without_its_parts_and_ends_in_order() -> N
         assert status == 503
         assert all(state != "ready" for state in json.loads(body)["parts"].values())
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert process.stdout is not None
         lines = [json.loads(line) for line in process.stdout]
     assert all({"ts", "level", "logger", "at"} <= set(line) for line in lines)

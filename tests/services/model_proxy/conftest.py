@@ -47,7 +47,7 @@ class Site:
 
     async def start(self) -> None:
         self.serving = asyncio.create_task(serve(self.settings, self.ended))
-        for _ in range(500):
+        for _ in range(3_000):
             if self.serving.done():
                 self.serving.result()
             with closing(socket.socket()) as probe:
@@ -67,7 +67,7 @@ class Site:
         try:
             writer.write(request)
             await writer.drain()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await reader.read()
         except ConnectionError:
             return b""
@@ -89,7 +89,7 @@ def settings(folder: Path, upstream: str, **changes: object) -> Settings:
         "api_key_file": folder / "api-key",
         "n_max": 4,
         "body_bytes_max": 64 << 10,
-        "drain_s": 5,
+        "drain_s": 60,
     }
     return Settings(**(values | changes))  # type: ignore[arg-type]  # a table of all fields by name
 
