@@ -12,10 +12,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.gateway import edge
+from services.gateway import edge, pipeline
 from services.gateway.edge import application
-from services.gateway.exchange import Finish, TextDelta, Unavailable, Usage
+from services.gateway.exchange import Event, Finish, TextDelta, Unavailable, Usage
 from services.gateway.metrics import Metrics
+from services.gateway.stages import choices, model_call
 from tests.services.gateway.fakes import World, says
 from tests.services.gateway.serving import serving
 
@@ -56,8 +57,28 @@ async def test_a_stream_is_server_sent_events_that_nobody_buffers(site: Site) ->
     assert '"usage"' not in text
 
 
-async def test_the_gateways_own_share_is_named(site: Site) -> None:
-    site.world.model.script = lambda _: [0.2, TextDelta("x"), Finish("stop", None)]
+class Clock:
+    """Time that passes while the model thinks, and hardly at all otherwise, however busy the machine is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 0.0
+        for reading in (pipeline, choices, model_call):
+            monkeypatch.setattr(reading, "monotonic", self)
+
+    def __call__(self) -> float:
+        self.now_s += 0.000_01
+        return self.now_s
+
+    async def generate(self, _: Any) -> AsyncIterator[Event]:
+        """A model that takes its time."""
+        await asyncio.sleep(0)
+        self.now_s += 0.2
+        yield TextDelta("x")
+        yield Finish("stop", None)
+
+
+async def test_the_gateways_own_share_is_named(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.world.model, "generate", Clock(monkeypatch).generate)
     async with site.ask() as response:
         own_ms = float(response.headers["server-timing"].removeprefix("gateway;dur="))
     assert 0 < own_ms < 150
@@ -117,10 +138,20 @@ async def test_an_unforeseen_failure_says_nothing_and_is_recorded(site: Site, st
 
 async def test_a_silent_model_is_bridged_by_comments(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "HEARTBEAT_S", 0.05)
-    site.world.model.script = lambda _: [0.3, TextDelta("Thirty."), Finish("stop", Usage(1, 1))]
-    _, text = await site.answered(stream=True)
-    assert text.startswith(": ping\n\n")
-    assert text.endswith("data: [DONE]\n\n")
+    bridged = asyncio.Event()
+    monkeypatch.setattr(site.world.model, "generate", lambda _: _says_once(bridged))
+    async with site.ask(stream=True) as response:
+        first = await response.content.readuntil(b"\n\n")
+        bridged.set()
+        rest = await response.read()
+    assert first == b": ping\n\n"
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
+async def _says_once(bridged: asyncio.Event) -> AsyncIterator[Event]:
+    await bridged.wait()
+    yield TextDelta("Thirty.")
+    yield Finish("stop", Usage(1, 1))
 
 
 async def test_no_comment_is_sent_before_the_request_is_accepted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,22 +164,26 @@ async def test_no_comment_is_sent_before_the_request_is_accepted(site: Site, mon
 async def test_a_caller_who_hangs_up_on_a_whole_answer_ends_the_call(site: Site) -> None:
     site.world.model.script = lambda _: [30.0, Finish("stop", None)]
     asking = asyncio.create_task(site.answered())
-    await site.world.audit.holds(1)
+    await until_asked(site, 1)
     asking.cancel()
-    await asyncio.wait_for(site.world.audit.holds(2), 5)
+    await asyncio.wait_for(site.world.audit.holds(2), 60)
     assert site.world.audit.records[-1].body["finish"] == "disconnected"
     assert site.world.model.cancelled == 1
     assert site.world.nothing_is_left_open()
+
+
+async def until_asked(site: Site, times: int) -> None:
+    while len(site.world.model.prompts) < times:  # noqa: ASYNC110 - the model tells nobody that it was asked
+        await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_caller_who_hangs_up_ends_the_calls_of_all_choices(site: Site, stream: bool) -> None:
     site.world.model.script = lambda _: [TextDelta("word " * 100), 30.0, Finish("stop", None)]
     asking = asyncio.create_task(site.answered(stream=stream, n=3))
-    while len(site.world.model.prompts) < 3:  # noqa: ASYNC110 - the model tells nobody that it was asked
-        await asyncio.sleep(0.01)
+    await until_asked(site, 3)
     asking.cancel()
-    await asyncio.wait_for(site.world.audit.holds(2), 5)
+    await asyncio.wait_for(site.world.audit.holds(2), 60)
     assert site.world.audit.records[-1].body["finish"] == "disconnected"
     assert site.world.model.cancelled == 3
     assert site.world.nothing_is_left_open()
@@ -168,8 +203,10 @@ async def test_a_stream_of_several_choices_that_fails_has_an_error_and_no_end(si
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_the_gateways_own_share_has_no_call_of_any_choice_in_it(site: Site, stream: bool) -> None:
-    site.world.model.script = lambda _: [0.2, TextDelta("x"), Finish("stop", None)]
+async def test_the_gateways_own_share_has_no_call_of_any_choice_in_it(
+    site: Site, stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(site.world.model, "generate", Clock(monkeypatch).generate)
     async with site.ask(n=4, stream=stream) as response:
         own_ms = float(response.headers["server-timing"].removeprefix("gateway;dur="))
     assert 0 < own_ms < 150
@@ -196,10 +233,10 @@ async def test_nothing_grows_with_the_number_of_requests(site: Site) -> None:
     for number in range(10):
         async with site.ask(stream=True, n=1 + number % 3) as response:
             await response.content.readany()  # and hang up
-    await asyncio.wait_for(site.world.audit.holds(142), 5)
-    await asyncio.sleep(0.1)
-    assert len(asyncio.all_tasks()) <= before + 2
-    assert site.world.nothing_is_left_open()
+    async with asyncio.timeout(60):
+        await site.world.audit.holds(142)
+        while len(asyncio.all_tasks()) > before + 2 or not site.world.nothing_is_left_open():  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,7 @@ class _Slow:
     def __init__(self, part: Any, slow: str) -> None:
         self._part = part
         self._slow = slow
+        self.begun = asyncio.Event()
 
     def __getattr__(self, name: str) -> Any:
         act = getattr(self._part, name)
@@ -208,6 +209,7 @@ class _Slow:
     def _slowly(self, act: Callable[..., Any]) -> Callable[..., Any]:
         async def done_anyway(*what: Any, **more: Any) -> Any:
             work = asyncio.create_task(act(*what, **more))
+            self.begun.set()
             await asyncio.sleep(0.05)
             return await work
 
@@ -226,9 +228,10 @@ async def test_hanging_up_at_any_moment_is_written_down_once(moment: str) -> Non
     world = World()
     part, slow, kinds = SLOW[moment]
     log = world.audit
-    setattr(world, part, _Slow(getattr(world, part), slow))
+    slowed = _Slow(getattr(world, part), slow)
+    setattr(world, part, slowed)
     waiting = asyncio.create_task(answer(world))
-    await asyncio.sleep(0.02)
+    await slowed.begun.wait()
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
@@ -242,7 +245,8 @@ async def test_hanging_up_on_a_whole_answer_pays_the_worst_case() -> None:
     world = World()
     world.model.script = lambda _: [30.0, Finish("stop", None)]
     waiting = asyncio.create_task(answer(world))
-    await asyncio.sleep(0.01)
+    while not world.model.prompts:  # noqa: ASYNC110 - the model tells nobody that it was asked
+        await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

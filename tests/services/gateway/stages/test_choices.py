@@ -52,7 +52,7 @@ RECORDS = Path(__file__).parents[4] / "docs" / "audit-records.md"
 
 some = settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 
-GATE_S = 5.0
+GATE_S = 60.0
 
 
 # --- what leaves of each choice -------------------------------------------------------------------------------
@@ -545,7 +545,8 @@ async def test_closing_the_answer_early_ends_all_calls_too() -> None:
 async def test_hanging_up_on_a_whole_answer_pays_the_worst_case_of_all() -> None:
     asked = Asked([plays(30.0, Finish("stop", None))] * 3, stream=False)
     waiting = asyncio.create_task(asked.answered())
-    await asyncio.sleep(0.01)
+    while len(asked.world.model.prompts) < 3:  # noqa: ASYNC110 - the model tells nobody that it was asked
+        await asyncio.sleep(0.01)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting

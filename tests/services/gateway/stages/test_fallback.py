@@ -239,7 +239,7 @@ async def test_hanging_up_while_a_fallback_thinks_ends_it_and_pays_at_its_price(
 
     site.backends["bedrock"].script = thinks
     asking = asyncio.create_task(site.ask(stream=True))
-    await asyncio.wait_for(begun.wait(), 10)
+    await asyncio.wait_for(begun.wait(), 60)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -249,11 +249,11 @@ async def test_hanging_up_while_a_fallback_thinks_ends_it_and_pays_at_its_price(
 
 
 async def test_all_models_together_have_one_deadline(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fallback, "BEGINS_WITHIN_S", 0.05)
+    monkeypatch.setattr(fallback, "BEGINS_WITHIN_S", 1.0)  # the second one is asked before
     site.plays("openai", FAILED)
     site.plays("bedrock", 60.0, TextDelta("too late"))
     with pytest.raises(Denied) as denied:
-        await asyncio.wait_for(site.ask(), 10)
+        await asyncio.wait_for(site.ask(), 30)
     assert denied.value.code == "upstream_error"
     assert site.calls == [1, 1, 0]
     assert site.backends["bedrock"].cancelled == 1

@@ -84,6 +84,6 @@ def test_a_text_that_holds_every_short_word_ends_no_search() -> None:
 
 def test_brackets_that_nobody_closes_take_no_time() -> None:
     text = "[" * 4_000_000 + " "
-    began = time.perf_counter()
+    began = time.thread_time()
     assert restore(text, VALUES) == text
-    assert time.perf_counter() - began < 10  # looking for each one's end: minutes
+    assert time.thread_time() - began < 10  # looking for each one's end: minutes
