@@ -14,7 +14,7 @@ from typing import Any
 
 import aiohttp
 
-START_S = 30
+START_S = 60
 BINARY = "chromium-headless-shell"
 
 
@@ -25,7 +25,7 @@ class Browser:
     socket: aiohttp.ClientWebSocketResponse
     problems: list[str] = field(default_factory=list)
     _number: int = 0
-    _events: set[str] = field(default_factory=set)
+    _loaded: set[str] = field(default_factory=set)
 
     async def open(self, url: str, *, width: int, scheme: str) -> None:
         for domain in ("Page", "Runtime", "Log", "Accessibility"):
@@ -34,8 +34,9 @@ class Browser:
         await self.call("Emulation.setDeviceMetricsOverride", **screen)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         await self.call("Emulation.setEmulatedMedia", features=features)
-        await self.call("Page.navigate", url=url)
-        while "Page.loadEventFired" not in self._events:
+        await self.call("Page.setLifecycleEventsEnabled", enabled=True)
+        loader = (await self.call("Page.navigate", url=url))["loaderId"]
+        while loader not in self._loaded:  # the empty page that was there before may be loaded only now
             self._take(await self.socket.receive_json(timeout=START_S))
 
     async def value(self, expression: str) -> object:
@@ -55,7 +56,8 @@ class Browser:
             self._take(message)
 
     def _take(self, message: dict[str, Any]) -> None:
-        self._events.add(message.get("method", ""))
+        if message.get("method") == "Page.lifecycleEvent" and message["params"]["name"] == "load":
+            self._loaded.add(message["params"]["loaderId"])
         if message.get("method") == "Log.entryAdded":
             entry = message["params"]["entry"]
             if "favicon.ico" not in entry.get("url", ""):
@@ -90,7 +92,10 @@ async def _page(http: aiohttp.ClientSession, folder: Path) -> str:
     async with asyncio.timeout(START_S):
         while not port.exists() or not port.read_text().count("\n"):  # noqa: ASYNC110 - another process writes it
             await asyncio.sleep(0.05)
-        async with http.get(f"http://127.0.0.1:{port.read_text().splitlines()[0]}/json/list") as response:
-            pages = await response.json()
-    address: str = next(one["webSocketDebuggerUrl"] for one in pages if one["type"] == "page")
-    return address
+        while True:
+            async with http.get(f"http://127.0.0.1:{port.read_text().splitlines()[0]}/json/list") as response:
+                pages = [one["webSocketDebuggerUrl"] for one in await response.json() if one["type"] == "page"]
+            if pages:
+                address: str = pages[0]
+                return address
+            await asyncio.sleep(0.05)
