@@ -16,7 +16,14 @@ from services.gateway.http_protocol import BoundedHttp
 async def serving(app: ASGIApp) -> AsyncIterator[str]:
     """The base URL of `app` while the block runs."""
     config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, http=BoundedHttp, log_config=None, access_log=False, lifespan="auto"
+        app,
+        host="127.0.0.1",
+        port=0,
+        http=BoundedHttp,
+        log_config=None,
+        access_log=False,
+        lifespan="auto",
+        timeout_keep_alive=60,  # or a client that idled on a busy machine writes to a connection that is just closed
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())

@@ -14,7 +14,6 @@ from tests.services.gateway.conftest import Aws
 from tests.services.gateway.gateway_process import Site, becomes, running_gateway
 from tests.services.gateway.real_parts import Postgres, Valkey
 
-pytestmark = pytest.mark.timeout(90)
 STREAMS = 5
 
 
@@ -76,7 +75,7 @@ async def test_who_is_idle_ends_at_once_and_idle_connections_are_closed(
     writer.write(b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n")
     assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
     site.process.send_signal(signal.SIGTERM)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await reader.read()  # to the end
     writer.close()
     assert (await site.ended())[0] == 0

@@ -11,7 +11,6 @@ import signal
 from collections.abc import Awaitable, Callable
 
 import aiohttp
-import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
@@ -20,8 +19,6 @@ from tests.services.gateway.conftest import Aws
 from tests.services.gateway.gateway_process import Site, running_gateway
 from tests.services.gateway.real_parts import Postgres, Valkey
 from tests.services.gateway.serving import serving
-
-pytestmark = pytest.mark.timeout(90)
 
 
 def collector(into: list[bytes]) -> Router:

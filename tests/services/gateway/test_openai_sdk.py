@@ -158,7 +158,7 @@ async def test_closing_a_stream_cancels_the_model(base_url: str, world: World) -
         )
         await anext(aiter(stream))
         await stream.close()
-    await asyncio.wait_for(world.audit.holds(2), 5)
+    await asyncio.wait_for(world.audit.holds(2), 60)
     assert world.audit.records[-1].body["finish"] == "disconnected"
     assert world.model.cancelled == 1
     assert world.nothing_is_left_open()

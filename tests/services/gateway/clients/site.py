@@ -29,7 +29,7 @@ from tests.services.gateway.fakes import World, offer, registration, role
 from tests.services.gateway.serving import serving
 
 DETECTORS = Detectors(CredentialDetector(), PersonalDataDetector(), PromptInjectionDetector())
-START_DEADLINE_S = 20
+START_DEADLINE_S = 60
 GUARDED = {"guardrail_id": "gr-1", "guardrail_version": "3"}
 CHAT_MODELS = ("local", "nova")  # behind OpenAI's API, behind Bedrock
 

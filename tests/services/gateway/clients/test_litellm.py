@@ -15,7 +15,7 @@ import pytest
 from tests.services.gateway.clients.site import Site
 from tests.services.gateway.clients.upstreams import USAGE, VECTOR, Call
 
-pytestmark = pytest.mark.timeout(300)  # the environment is made when it is first asked for
+pytestmark = pytest.mark.timeout(600)  # the environment is made when it is first asked for
 
 HERE = Path(__file__).parent
 CLIENT = HERE / "litellm_client.py"

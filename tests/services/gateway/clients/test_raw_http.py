@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,12 +40,20 @@ class Answer:
 
 
 def send(site: Site, method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+    return watched(site, method, path, body, headers, lambda: None)
+
+
+def watched(
+    site: Site, method: str, path: str, body: bytes | None, headers: dict[str, str], on_head: Callable[[], object]
+) -> Answer:
+    """`on_head` is called when the status has come, and before the body is waited for."""
     address = urlsplit(site.url)
-    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, path, body, {"authorization": "Bearer alice"} | named)
         response = connection.getresponse()
+        on_head()
         got = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, got, response.read())
     finally:
@@ -193,9 +202,10 @@ def test_wanted_usage_is_null_until_the_last_chunk(site: Site, model: str) -> No
 
 @pytest.mark.parametrize("model", CHAT_MODELS)
 def test_a_broken_stream_ends_in_an_error_and_without_done(site: Site, model: str) -> None:
-    site.script.deltas, site.script.breaks_off = ["word " * 60] * 3, threading.Event()
-    threading.Timer(0.3, site.script.breaks_off.set).start()  # the text has left by then
-    *chunks, last = frames(chat(site, model=model, stream=True))
+    begun = threading.Event()
+    site.script.deltas, site.script.breaks_off = ["word " * 60] * 3, begun
+    body = json.dumps(ASKED | {"model": model, "stream": True}).encode()
+    *chunks, last = frames(watched(site, "POST", CHAT, body, {}, begun.set))
     assert chunks
     assert set(json.loads(last)["error"]) == {"message", "type", "param", "code"}
     assert b"quotes" not in last

@@ -21,7 +21,7 @@ from tests.services.gateway.issuer import running
 DIMENSIONS = 8
 VECTOR = [0.5] + [0.25] * (DIMENSIONS - 1)
 USAGE = (11, 7)  # tokens in, tokens out
-GATE_DEADLINE_S = 10
+GATE_DEADLINE_S = 60
 _BEDROCK_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
 
