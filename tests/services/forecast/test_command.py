@@ -139,7 +139,7 @@ Exposed = tuple[str, ssl.SSLContext, Path, Clock]
 
 def get(url: str, tls: ssl.SSLContext) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, context=tls, timeout=5) as answer:  # noqa: S310 - to our own server
+        with urllib.request.urlopen(url, context=tls, timeout=60) as answer:  # noqa: S310 - to our own server
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
