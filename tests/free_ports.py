@@ -11,7 +11,7 @@ HOST = "127.0.0.1"
 FIRST = 29_000  # above those that the local platform of a test may be shifted to
 BLOCK = 200  # of one process of tests, and another when these are used up
 
-_names: list[socket.socket] = []
+_names: list[int] = []  # descriptors: a socket that is collected at the end warns of it
 
 
 def free_port() -> int:
@@ -39,7 +39,7 @@ def _is_first_to_name(block: int) -> bool:
     except OSError:
         name.close()
         return False
-    _names.append(name)
+    _names.append(name.detach())
     return True
 
 
