@@ -23,6 +23,7 @@ CLOCK_TOLERANCE_S = 2.0  # creation times are derived from the wall clock, which
 POLL_S = 0.02
 BURIAL_S = 3.0
 ORPHANS_GRACE_S = 1.0  # what a process started should end with it
+DEATH_S = 10.0  # of who was killed: the kernel frees what it held in its own time
 
 _children: dict[int, subprocess.Popen[bytes]] = {}  # of this command, until they end
 
@@ -144,7 +145,7 @@ def end(identity: Identity, stop_signal: int = signal.SIGTERM, grace_s: float = 
         _wait([leader], grace_s)
     for process in _wait(members, ORPHANS_GRACE_S) + identity.members():
         _signal(process, signal.SIGKILL)
-    _wait(members, grace_s)
+    _wait(members, DEATH_S)
     _reap(identity.pid)
     _await_burial(identity)
 
@@ -178,9 +179,9 @@ def resume(identity: Identity) -> None:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """A zombie is dead: it only waits for its parent, which we may be."""
+    """A zombie is dead: it only waits for its parent, which we may be. With threads left it still holds its ports."""
     try:
-        if process.status() != psutil.STATUS_ZOMBIE:
+        if process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1:
             return bool(process.is_running())
         _reap(process.pid)
     except psutil.NoSuchProcess:
