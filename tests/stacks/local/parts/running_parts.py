@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import astuple, dataclass
 
@@ -19,8 +20,11 @@ class RunningParts:
 
 
 def free_addresses() -> Addresses:
-    """Anywhere but where the platform of a developer, or of another test process, may listen."""
+    """Anywhere but where the platform of a developer, other tests below 10,000, or another test process may listen."""
+    mine = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     while True:
-        addresses = Addresses.default().shifted(random.randrange(500, 20_000, 20))  # noqa: S311 - not a secret
+        offset = random.randrange(10_000 + 20 * mine, 20_000, 20 * processes)  # noqa: S311 - not a secret
+        addresses = Addresses.default().shifted(offset)
         if all(ports.is_free(port) for port in astuple(addresses)):
             return addresses

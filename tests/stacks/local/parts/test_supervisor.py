@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from stacks.local.parts import ports, processes
 from stacks.local.parts.part import Launch, PartError
 from stacks.local.parts.places import REPOSITORY, Places
 from stacks.local.parts.processes import Identity, Record
-from stacks.local.parts.supervisor import Supervisor, stop_recorded
+from stacks.local.parts.supervisor import Supervisor, records, stop_recorded
 from tests.stacks.local.parts.running_parts import free_addresses
 from tests.stacks.local.parts.small_part import DIES, PARENT, SLEEPS, STUBBORN, small_part
 
@@ -35,7 +36,14 @@ def first_port() -> int:
 
 
 def living(pids: list[int]) -> list[int]:
-    return [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    return [pid for pid in pids if _lives(pid)]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # an orphan may be buried at any time
+        return False
 
 
 def test_start_and_stop_leave_no_process_and_no_open_port(places: Places, first_port: int) -> None:
@@ -78,7 +86,7 @@ def test_recycled_pid_is_not_ended(places: Places) -> None:
         assert not places.record("one").exists()
         replace(record, created=created).write(places.record("one"))
         assert stop_recorded(places) == ["one"]  # the twin: with its own creation time it is ended
-        assert bystander.wait(5) == -signal.SIGTERM
+        assert bystander.wait(60) == -signal.SIGTERM
     finally:
         bystander.kill()
         bystander.wait()
@@ -113,8 +121,14 @@ def test_dead_part_is_reported_with_its_last_words_and_takes_the_others_with_it(
 
 def test_part_that_never_serves_is_given_up(places: Places, first_port: int) -> None:
     part = small_part("one", first_port, places.root, SLEEPS)
+
+    def is_ready() -> bool:
+        """Never; answered when the program has had the time to say what it does."""
+        await_until(lambda: "still loading" in places.log("one").read_text())
+        return False
+
     with pytest.raises(PartError, match="Small one did not serve in time: still loading"):
-        Supervisor([part], places).start_all(deadline_s=0.8)
+        Supervisor([replace(part, is_ready=is_ready)], places).start_all(deadline_s=0.8)
     assert list(places.run.glob("*.pid")) == []
 
 
@@ -201,19 +215,21 @@ def test_interrupted_start_ends_what_it_started(places: Places, first_port: int,
     starting = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stderr=subprocess.DEVNULL)
     pids = _recorded(places, 2)
     starting.send_signal(number)
-    assert starting.wait(20) != 0
+    assert starting.wait(60) != 0
     assert living(pids) == []
     assert list(places.run.glob("*.pid")) == []
 
 
 def _recorded(places: Places, wanted: int) -> list[int]:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        found = [Record.read(path) for path in places.run.glob("*.pid")]
-        if len(found) == wanted and all(found):
-            return [record.pid for record in found if record is not None]
+    await_until(lambda: len(records(places)) == wanted)
+    return [record.pid for record in records(places)]
+
+
+def await_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it did not happen"
         time.sleep(0.05)
-    raise AssertionError("the parts were not started")
 
 
 def test_half_written_record_names_nobody(places: Places) -> None:
