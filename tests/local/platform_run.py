@@ -84,12 +84,18 @@ class Platform:
     def audit_records(self, kind: str) -> int:
         return int(self.sql(f"\\t on\n\\a\nselect count(*) from audit.record where kind = '{kind}';").splitlines()[-1])
 
-    def audit_verify(self) -> subprocess.CompletedProcess[str]:
+    def audit_verify(self, *options: str) -> subprocess.CompletedProcess[str]:
         """`gateway audit verify` as an auditor would run it."""
-        script = f"set -a; . '{self.places.root}/gateway.env'; exec \"$0\" -m services.gateway audit verify"
+        verify = 'exec "$0" -m services.gateway audit verify "$@"'
+        script = f"set -a; . '{self.places.root}/gateway.env'; {verify}"
         return subprocess.run(
-            ["sh", "-c", script, sys.executable], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+            ["sh", "-c", script, sys.executable, *options], cwd=REPOSITORY, capture_output=True, text=True, timeout=120
         )
+
+    def is_sealed(self) -> bool:
+        """Whether a signed head covers every record."""
+        verdict = self.audit_verify("--json")
+        return verdict.returncode == 0 and all(one["unsealed"] == 0 for one in json.loads(verdict.stdout)["chains"])
 
 
 def make(verb: str, *arguments: str, root: Path = ROOT, offset: int = PORT_OFFSET) -> list[str]:

