@@ -182,10 +182,10 @@ def test_the_plugin_starts_as_pulumi_starts_it_and_answers_with_the_schema(tmp_p
         assert process.stdout is not None
         with grpc.insecure_channel(f"127.0.0.1:{int(process.stdout.readline())}") as channel:
             stub: Any = provider_pb2_grpc.ResourceProviderStub(channel)
-            answered = json.loads(stub.GetSchema(provider_pb2.GetSchemaRequest(), timeout=30).schema)
+            answered = json.loads(stub.GetSchema(provider_pb2.GetSchemaRequest(), timeout=60).schema)
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
     assert (answered["name"], answered["version"]) == (PACKAGE, VERSION)
     assert answered["resources"].keys() == {f"{PACKAGE}:index:{component.__name__}" for component in HOSTED}

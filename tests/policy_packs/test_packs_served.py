@@ -65,7 +65,7 @@ def served_over_grpc(request: pytest.FixtureRequest) -> Iterator[tuple[str, Anal
             yield request.param, analyzer
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=60)
 
 
 def struct(values: Mapping[str, object]) -> struct_pb2.Struct:

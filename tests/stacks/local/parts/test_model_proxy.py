@@ -145,9 +145,9 @@ async def test_status_of_the_server_passes(proxied: Proxied) -> None:
 async def test_stream_passes_at_once_and_a_caller_who_leaves_is_noticed_upstream(proxied: Proxied) -> None:
     body = {"model": "local", "stream": True}
     async with proxied.session.post("/v1/chat/completions", json=body) as answer:
-        assert await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 5) == b"data: first\n\n"
+        assert await asyncio.wait_for(answer.content.readuntil(b"\n\n"), 20) == b"data: first\n\n"
         assert not proxied.upstream.left.is_set()
-    await asyncio.wait_for(proxied.upstream.left.wait(), 5)
+    await asyncio.wait_for(proxied.upstream.left.wait(), 20)
 
 
 async def test_stream_that_breaks_off_upstream_breaks_off_for_the_caller(proxied: Proxied) -> None:

@@ -29,7 +29,7 @@ def server() -> Iterator[str]:
 def forget(server: str) -> Callable[[], None]:
     """Empties the AWS API, as a restart of the emulator does."""
     request = urllib.request.Request(f"{server}/moto-api/reset", method="POST")  # noqa: S310 - a loopback address
-    return lambda: urllib.request.urlopen(request, timeout=10).close()  # noqa: S310 - a loopback address
+    return lambda: urllib.request.urlopen(request, timeout=60).close()  # noqa: S310 - a loopback address
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ def seen(server: str, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         # AWS's own policies exist at AWS; the emulator loads them only when asked to.
         patched.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
         emptied = urllib.request.Request(f"{server}/moto-api/reset", method="POST")  # noqa: S310 - a loopback address
-        urllib.request.urlopen(emptied, timeout=30).close()  # noqa: S310 - a loopback address
+        urllib.request.urlopen(emptied, timeout=60).close()  # noqa: S310 - a loopback address
         provider = MotoProvider(Endpoint(server))
         folder = tmp_path_factory.mktemp("cluster")
         deployment = run(program(folder, "g6.2xlarge", "ON_DEMAND"), "dev", provider=provider)

@@ -28,7 +28,7 @@ def attached() -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
         stub.Configure(provider_pb2.ConfigureRequest(variables=variables, args=arguments))
         yield stub
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
 
 
 def test_check_adds_what_the_provider_generates(attached: provider_pb2_grpc.ResourceProviderStub) -> None:
