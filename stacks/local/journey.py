@@ -40,7 +40,7 @@ PACKS = tuple(
     engine.Pack(REPOSITORY / "policy_packs" / name, in_process=True) for name in ("baseline_security", "llm_guardrails")
 )
 DOCUMENTS = REPOSITORY / "examples" / "documents"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0  # for a busy machine: whoever waits goes on as soon as it holds
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from secrets import token_hex
@@ -74,9 +74,7 @@ class Proofs:
         """No pasted credential, of a question or a document, is in a request to the model, a log or the database."""
         ask(self._question(f"My token is {self.secrets[0]}. How many days of paid leave do I have?", role="support"))
         _require(self._model_saw_the_question(), "the request log of the model shows no request to compare with")
-        found = {
-            path.name for path in self._written() for secret in self.secrets if secret.encode() in path.read_bytes()
-        }
+        found = {path.name for path in self._written() if _holds(path, self.secrets)}
         _require(not found, f"a pasted credential was written to {', '.join(sorted(found))}")
         places = self.journey.places
         return Outcome(
@@ -137,6 +135,14 @@ class Proofs:
         if self.journey.model_url:
             return True  # a server of someone else's keeps its own request log
         return b"days of paid leave do I have" in self.journey.places.model_requests.read_bytes()
+
+
+def _holds(path: Path, secrets: Sequence[str]) -> bool:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return False  # PostgreSQL removes files at any time
+    return any(secret.encode() in content for secret in secrets)
 
 
 def _drained(queue: Json, url: str) -> bool:

@@ -19,7 +19,7 @@ from stacks.local.parts.part import Part, PartError
 from stacks.local.parts.places import Places
 from stacks.local.parts.processes import Record
 
-READY_DEADLINE_S = 60.0
+READY_DEADLINE_S = 180.0  # for a busy machine: whoever waits goes on as soon as they serve
 POLL_S = 0.05
 MIB = 1024 * 1024
 

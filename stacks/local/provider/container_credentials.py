@@ -61,7 +61,7 @@ def _digest(token: str) -> str:
 def answers(port: int) -> bool:
     """True when our endpoint listens there: it refuses a request without a token."""
     try:
-        urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=1).close()
+        urllib.request.urlopen(f"http://{HOST}:{port}/", timeout=10).close()
     except urllib.error.HTTPError as error:
         error.close()
         return error.headers.get("Server", "").startswith(_Handler.server_version)

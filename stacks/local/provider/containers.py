@@ -28,7 +28,7 @@ from stacks.local.provider.container_credentials import CREDENTIALS_FILE, Grant,
 from stacks.local.provider.parts_of import Parts
 
 _SECRET = re.compile(r"^(arn:[^:]+:secretsmanager:[^:]+:\d+:secret:[^:]+)(?::([^:]*):([^:]*):([^:]*))?$")
-_START_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 60.0
 _RECORD_VERSION = "task"
 
 
