@@ -286,7 +286,7 @@ def test_an_interrupted_start_leaves_no_process(tmp_path: Path) -> None:
         await_until(lambda: len(records(Places(root))) >= 5, 120)
         pids = {record.pid for record in records(Places(root))}
         starting.send_signal(signal.SIGINT)
-        _, said = starting.communicate(timeout=60)
+        _, said = starting.communicate(timeout=120)
     finally:
         starting.kill()
     assert starting.returncode == 130
