@@ -74,14 +74,19 @@ def test_both_transports_return_the_same_graph(tmp_path: Path) -> None:
 
 
 def test_both_transports_refuse_with_the_same_sentence(tmp_path: Path) -> None:
-    program = plant(tmp_path, 'aws.kms.Key("key", opts=mine)\naws.kms.Key("key", opts=mine)\n')
-    sentences = []
+    body = """
+        first = aws.kms.Key("key", opts=mine)
+        after = pulumi.ResourceOptions(provider=provider, depends_on=[first])  # what is independent comes in any order
+        aws.kms.Key("key", opts=after)
+        """
+    program, sentences = plant(tmp_path, body), []
     for transport in ("in process", "grpc"):
         with pytest.raises(EngineError) as refused:
             run(program, "dev", transport=transport)
         sentences.append(str(refused.value))
 
     assert sentences[0] == sentences[1]
+    assert "duplicate URN" in sentences[0]
 
 
 def test_two_runs_in_one_process_know_nothing_of_each_other(tmp_path: Path) -> None:
