@@ -19,7 +19,7 @@ import psutil
 
 from stacks.local.parts.part import Launch
 
-CLOCK_TOLERANCE_S = 2.0  # creation times are derived from the wall clock, which may be corrected
+PROC = Path("/proc")
 POLL_S = 0.02
 BURIAL_S = 3.0
 ORPHANS_GRACE_S = 1.0  # what a process started should end with it
@@ -35,10 +35,10 @@ class Identity:
 
     @classmethod
     def of(cls, pid: int) -> Identity:
-        return cls(pid, psutil.Process(pid).create_time())
+        return cls(pid, created_s(psutil.Process(pid)))
 
     def is_held_by(self, process: psutil.Process) -> bool:
-        return process.pid == self.pid and abs(process.create_time() - self.created) <= CLOCK_TOLERANCE_S
+        return process.pid == self.pid and created_s(process) == self.created
 
     def leader(self) -> psutil.Process | None:
         """The live process itself; None when it ended or another one has its number now."""
@@ -63,10 +63,26 @@ class Identity:
         for process in psutil.process_iter():
             try:
                 is_ours = os.getsid(process.pid) == self.pid
-                if is_ours and process.create_time() >= self.created - CLOCK_TOLERANCE_S and is_alive(process):
+                if is_ours and created_s(process) >= self.created and is_alive(process):
                     yield process
             except (ProcessLookupError, PermissionError, psutil.Error):
                 continue  # ended meanwhile, or not ours to look at
+
+
+def created_s(process: psutil.Process) -> float:
+    """When the process was created: on Linux in seconds since the machine was started. NoSuchProcess when it ended.
+
+    psutil adds the time of day at which the machine was started. That is another whenever the clock is corrected or a
+    virtual machine was halted, and the same process would be taken for a stranger.
+    https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html (starttime)
+    """
+    if not (PROC / "self").exists():
+        return process.create_time()
+    try:
+        fields = (PROC / str(process.pid) / "stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        raise psutil.NoSuchProcess(process.pid) from None
+    return int(fields.rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +176,7 @@ def _await_burial(identity: Identity) -> None:
 def _lies_in_state(identity: Identity) -> bool:
     try:
         process = psutil.Process(identity.pid)
-        return process.create_time() == identity.created and process.status() == psutil.STATUS_ZOMBIE
+        return identity.is_held_by(process) and process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

@@ -92,6 +92,19 @@ def test_recycled_pid_is_not_ended(places: Places) -> None:
         bystander.wait()
 
 
+@pytest.mark.parametrize("corrected_by_s", [-3600.0, 3600.0])
+def test_a_corrected_clock_makes_nobody_a_stranger(
+    places: Places, first_port: int, corrected_by_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (row,) = Supervisor([small_part("one", first_port, places.root)], places).start_all()
+    before = psutil.Process(row.pid).create_time()
+    started_at = psutil.boot_time() + corrected_by_s  # both times of day move with the clock
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: started_at)
+    assert psutil.Process(row.pid).create_time() - before == pytest.approx(corrected_by_s, abs=2)
+    assert stop_recorded(places) == ["one"]
+    assert living([row.pid]) == []
+
+
 def test_taken_port_is_named_before_anything_starts(places: Places, first_port: int) -> None:
     parts = [small_part("one", first_port, places.root), small_part("two", first_port + 1, places.root)]
     with socket.socket() as squatter:
