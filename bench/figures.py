@@ -27,7 +27,7 @@ def at_most(name: str, value: float, bound: float, unit: str, note: str = "") ->
 
 
 def at_least(name: str, value: float, bound: float, unit: str, note: str = "") -> Figure:
-    return Figure(name, f"{value:,.0f} {unit}", f"≥ {bound:,g} {unit}", value >= bound, note)
+    return Figure(name, f"{value:,.{0 if value >= 100 else 2}f} {unit}", f"≥ {bound:,g} {unit}", value >= bound, note)
 
 
 def table(figures: Sequence[Figure]) -> Table:
