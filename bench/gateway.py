@@ -21,6 +21,7 @@ import psutil
 
 from bench import peers
 from bench.figures import Figure, at_least, at_most
+from bench.flush import flush
 
 UPSTREAM_PORT = 8899
 Start = Callable[[int], AbstractContextManager[peers.Running]]
@@ -187,6 +188,7 @@ def _over_nginx(subject: Subject) -> Iterator[Figure]:
     except peers.NotHereError as error:
         yield Figure("added latency over nginx", "not measured", "p50 ≤ 1 ms, p99 ≤ 5 ms", kept=False, note=str(error))
         return
+    yield flush()
     for figure, most_ms in (("p50", 1), ("p99", 5)):
         added = [ours[f"{figure}_ms"] - theirs[f"{figure}_ms"] for ours, theirs in rounds]
         note = f"at 200 requests/s; {min(added):.2f} to {max(added):.2f} ms in {ROUNDS} rounds"
