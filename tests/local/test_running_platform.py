@@ -23,12 +23,12 @@ from stacks.local.parts.addresses import HOST, Addresses
 from stacks.local.parts.places import REPOSITORY, Places
 from stacks.local.parts.supervisor import records
 from tests.local.platform_run import PORT_OFFSET, ROOT, Platform, await_until, make, run
+from tests.recovery import RECOVERY_S, Recovery
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
 QUESTION = "How many days of paid leave do employees have each year?"
 FACT = "25 days of paid leave"
-HEALS_WITHIN_S = 10 + 50  # and what a busy machine stalls
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,13 @@ def test_an_upstream_that_fails_is_a_5xx_with_a_record_and_heals(platform: Platf
         assert platform.audit_records("outcome") == outcomes + 1
     finally:
         platform.supervisor.start("model")
-    await_until(lambda: platform.chat(token).status == 200, HEALS_WITHIN_S)
+    _answers_again(platform, token)
+
+
+def _answers_again(platform: Platform, token: str, within_s: float = RECOVERY_S) -> None:
+    recovery = Recovery(within_s)
+    while platform.chat(token).status != 200:
+        recovery.rest()
 
 
 # --- faults: fail closed, no upstream call, heal without restart -------------------------------------------
@@ -181,7 +187,7 @@ def test_without_a_store_nothing_is_answered_and_it_heals(platform: Platform, pa
         assert platform.model_requests() == requests
     finally:
         platform.supervisor.start(part)
-    await_until(lambda: platform.chat(token).status == 200, HEALS_WITHIN_S)
+    _answers_again(platform, token)
 
 
 def test_without_the_log_archive_nothing_is_answered_and_it_heals(platform: Platform) -> None:
@@ -195,7 +201,7 @@ def test_without_the_log_archive_nothing_is_answered_and_it_heals(platform: Plat
         assert platform.model_requests() == requests
     finally:
         platform.supervisor.resume("aws")
-    await_until(lambda: platform.chat(token).status == 200, HEALS_WITHIN_S)
+    _answers_again(platform, token, 2 * RECOVERY_S)  # a head that is under way is given up first
 
 
 def test_without_the_oidc_provider_known_keys_go_on_and_strangers_stay_out(platform: Platform) -> None:
@@ -214,7 +220,7 @@ def test_without_the_oidc_provider_known_keys_go_on_and_strangers_stay_out(platf
         assert platform.call("GET", "/readyz").status == 200
     finally:
         platform.supervisor.start("oidc")
-    await_until(lambda: platform.chat(platform.token()).status == 200, HEALS_WITHIN_S)
+    _answers_again(platform, platform.token())
 
 
 # --- the audit chain ------------------------------------------------------------------------------------------

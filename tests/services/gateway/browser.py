@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -76,13 +77,15 @@ async def browser() -> AsyncIterator[Browser]:
         if os.geteuid() == 0:
             options.append("--no-sandbox")  # refused to root; the page is our own
         quiet = asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(binary, *options, "about:blank", stdout=quiet, stderr=quiet)
+        process = await asyncio.create_subprocess_exec(
+            binary, *options, "about:blank", stdout=quiet, stderr=quiet, start_new_session=True
+        )
         try:
             async with aiohttp.ClientSession() as http, http.ws_connect(await _page(http, Path(folder))) as socket:
                 yield Browser(socket)
         finally:
             with suppress(ProcessLookupError):
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)  # a script may have started it, and it has children
             await process.wait()
 
 

@@ -26,6 +26,7 @@ from services.gateway.adapters.migrations import DIRECTORY, apply, load
 from services.gateway.app import Gateway
 from services.gateway.settings import Address, Settings
 from services.gateway.settings import Issuer as AcceptedIssuer
+from tests.recovery import RECOVERY_S, Recovery
 from tests.services.gateway.conftest import Aws
 from tests.services.gateway.fakes import offer
 from tests.services.gateway.issuer import Issuer, running_issuer
@@ -51,14 +52,12 @@ class Site:
         async with self.http.get(f"{self.operations}/readyz") as response:
             return {"status": response.status, **(await response.json())["parts"]}
 
-    async def becomes(self, status: int) -> dict[str, Any]:
+    async def becomes(self, status: int, *, within_s: float = RECOVERY_S) -> dict[str, Any]:
         """Asks until readiness is `status`."""
-        for _ in range(600):
-            state = await self.ready()
-            if state["status"] == status:
-                return state
-            await asyncio.sleep(0.1)
-        raise AssertionError(f"readiness did not become {status}: {state}")
+        recovery = Recovery(within_s)
+        while (state := await self.ready())["status"] != status:
+            await recovery.pause()
+        return state
 
     async def ask(self, *, stream: bool = False, model: str = "local", n: int = 1, **claims: Any) -> tuple[int, str]:
         token = self.issuer.token(**({"roles": ["load"]} | claims))
@@ -107,7 +106,7 @@ def _settings(
 async def site(unprepared: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     """A gateway with everything it needs."""
     await prepare(unprepared, monkeypatch)
-    await unprepared.becomes(200)
+    await unprepared.becomes(200, within_s=60)  # the test has not begun
     return unprepared
 
 
@@ -259,8 +258,7 @@ async def test_a_model_server_that_goes_on_failing_is_left_alone_and_then_tried(
 
 
 async def _answers_again(site: Site) -> None:
-    for _ in range(300):
-        if (await site.ask())[0] == 200:
-            break
-        await asyncio.sleep(0.2)
+    recovery = Recovery()
+    while (await site.ask())[0] != 200:
+        await recovery.pause()
     assert site.model.bodies

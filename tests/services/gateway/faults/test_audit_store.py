@@ -21,12 +21,12 @@ from services.gateway.adapters.database import Database
 from services.gateway.audit.record import BODY_BYTES_MAX
 from services.gateway.exchange import AuditRecord, Unavailable
 from services.gateway.settings import Settings
+from tests.recovery import RECOVERY_S, Recovery
 from tests.services.gateway.audit.conftest import Verifier, database, verifier
 from tests.services.gateway.real_parts import Postgres
 
 __all__ = ["database", "verifier"]  # fixtures
 
-RECOVERY_S = 30.0
 FILE_BYTES_MAX = 16 * 1024 * 1024  # a segment of the write-ahead log still fits: the log is not what is full
 APPENDED_MAX = 200
 FILLER = """
@@ -73,11 +73,9 @@ def record(kind: str, request_id: str) -> AuditRecord:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    for _ in range(int(RECOVERY_S / 0.05)):
-        if holds():
-            return
-        await asyncio.sleep(0.05)
-    raise TimeoutError(f"not within {RECOVERY_S} s")
+    recovery = Recovery()
+    while not holds():
+        await recovery.pause()
 
 
 def is_ready(chain: AuditChain) -> bool:
@@ -147,12 +145,9 @@ async def ends_of(database: Database, request_id: str) -> list[str | None]:
 
 async def until_recovered(database: Database) -> None:
     """Only the chain of the living gateway is open: the lost one has its last head, which comes after its outcomes."""
-    for _ in range(int(2 * RECOVERY_S / 0.1)):
-        (row,) = await database.fetch("SELECT count(*) AS open FROM audit.chain WHERE closed_by IS NULL")
-        if row["open"] == 1:
-            return
-        await asyncio.sleep(0.1)
-    raise TimeoutError("the lost chain was not recovered")
+    recovery = Recovery(2 * RECOVERY_S)  # of what somebody else left behind, who is given time to come back
+    while await database.fetch("SELECT FROM audit.chain WHERE closed_by IS NULL OFFSET 1"):
+        await recovery.pause()
 
 
 async def test_an_outcome_that_met_a_store_that_was_down_is_written_when_it_is_back(
@@ -170,10 +165,9 @@ async def test_an_outcome_that_met_a_store_that_was_down_is_written_when_it_is_b
         await chain.append(record("outcome", "without an intent"))
     postgres.start()
     await until(lambda: is_ready(chain))
-    for _ in range(int(RECOVERY_S / 0.1)):
-        if await ends_of(database, "late"):
-            break
-        await asyncio.sleep(0.1)
+    recovery = Recovery()
+    while not await ends_of(database, "late"):
+        await recovery.pause()
     await chain.close()
     assert await ends_of(database, "late") == ["true"]
     assert await ends_of(database, "in time") == [None]
