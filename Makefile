@@ -37,7 +37,7 @@ audit: $(READY) ## verify the audit chain of the running local platform
 	@set -a; . build/local/gateway.env; .venv/bin/gateway audit verify
 
 test: check ## everything CI runs
-	@$(PYTHON) -m pytest -n 2 --dist loadfile $(PYTEST_ARGUMENTS)
+	@$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGUMENTS)
 
 check: $(READY) ## the static part of it: format, lint, types, import contracts
 	@.venv/bin/ruff format --check --quiet .
