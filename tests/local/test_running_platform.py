@@ -236,9 +236,10 @@ TAMPERING = {
     "a record removed": f"delete from audit.record where {_PLACE};",
     "two records swapped": (
         "create temporary table pair as select * from audit.record where " + _PLACE + " or " + _NEXT + ";"
-        "update audit.record as one set kind = two.kind, request_id = two.request_id, record = two.record, "
-        "hash = two.hash from pair as two where one.chain = two.chain and abs(one.seq - two.seq) = 1 "
-        "and one.seq in (select seq from pair) and one.chain in (select chain from pair);"
+        "delete from audit.record as r using pair as one where (r.chain, r.seq) = (one.chain, one.seq);"
+        "insert into audit.record (chain, seq, kind, request_id, record, hash) "
+        "select one.chain, one.seq, two.kind, two.request_id, two.record, two.hash "
+        "from pair as one join pair as two on one.seq <> two.seq;"  # in place, a request would end twice for a moment
     ),
     "the tail cut": f"delete from audit.record where (chain, seq) in (select r.chain, r.seq from audit.record as r "
     f"join {_LAST_SEALED} as place on r.chain = place.chain and r.seq >= place.seq);",
