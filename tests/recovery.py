@@ -1,4 +1,7 @@
-"""How long a gateway may take to recover from a fault, without a restart: ten seconds of a machine that runs."""
+"""How long a gateway may take to recover from a fault, without a restart: ten seconds of a machine that runs.
+
+What else happens in the background and sets no event is waited for in the same way, with a bound of its own.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,10 @@ class Limits(Protocol):
         """Charges request, token and concurrency limits atomically; Denied 429 with retry_after_s when over."""
 
     def had_room(self, caller: Caller, registration: Registration, role: Role) -> bool:
-        """Whether the last request that this gateway counted in the same limits was within them."""
+        """Whether the last request that this gateway counted in the same limits was within them.
+
+        False as well while nothing can be counted.
+        """
 
     def release(self, lease: Lease, usage: Usage | None) -> Awaitable[object]:
         """Frees the place and corrects the tokens charged in advance; `None` keeps the advance charge.

@@ -117,7 +117,7 @@ class ValkeyLimits:
         raise _denied(over, scopes[scope - 1], retry_after_ms, allowance)
 
     def had_room(self, caller: Caller, registration: Registration, role: Role) -> bool:
-        """Whether the last request that this gateway counted in the same limits was within them."""
+        """Whether the last request counted in the same limits was within them; False while Valkey is left alone."""
         if self._breaker.tripped:
             return False
         return not self._refused or self._refused.isdisjoint(self._asked(caller, registration, role)[0])

@@ -4,7 +4,7 @@ In this order, each step only after the one before it held:
 (1) the OIDC token  (2) the workload's registration and the caller's role  (3) the model and its fallbacks
 (4) Cedar  (5) the context's size  (6) rate, token and concurrency limits  (7) money set aside for the worst case.
 (6) and (7) wait for two stores. They are asked at once, unless the last request in the same limits was over them: then
-it is one after the other, so that who is over a limit costs the ledger nothing.
+it is one after the other, so that who stays over a limit costs the ledger nothing more.
 """
 
 from __future__ import annotations

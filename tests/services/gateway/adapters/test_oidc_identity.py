@@ -23,6 +23,7 @@ from services.gateway.adapters.oidc_identity import OidcIdentity
 from services.gateway.adapters.upstream import Upstream
 from services.gateway.exchange import Denied, Unavailable
 from services.gateway.settings import ClaimPaths, Subject
+from tests.recovery import Recovery
 from tests.services.gateway.issuer import Issuer, running_issuer
 
 
@@ -180,9 +181,9 @@ async def test_a_short_outage_goes_unnoticed(issuer: Issuer, identity: OidcIdent
 
 async def confirmed(identity: OidcIdentity) -> None:
     """Returns when the provider has answered what it was asked in the background."""
-    async with asyncio.timeout(30):
-        while identity.unconfirmed_s:  # noqa: ASYNC110 - what is waited for sets no event
-            await asyncio.sleep(0.01)
+    recovery = Recovery(30)
+    while identity.unconfirmed_s:
+        await recovery.pause()
 
 
 async def pass_outage(issuer: Issuer, identity: OidcIdentity, ticks: Clock, seconds: float) -> None:

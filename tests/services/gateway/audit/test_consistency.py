@@ -17,6 +17,7 @@ from services.gateway.audit.proof import ProofError
 from services.gateway.audit_consistency import prove as prove_from_stores
 from services.gateway.exchange import AuditRecord
 from services.gateway.settings import Settings
+from tests.recovery import Recovery
 from tests.services.gateway.audit.written import SigningKey, Written
 
 
@@ -74,9 +75,9 @@ def test_what_is_no_proof_proves_nothing(text: str) -> None:
 
 async def until_sealed(chain: AuditChain, size: int) -> None:
     """A head a second, over all that is there."""
-    async with asyncio.timeout(60):
-        while chain.sealed is None or chain.sealed[1] < size:  # noqa: ASYNC110 - what is waited for sets no event
-            await asyncio.sleep(0.05)
+    recovery = Recovery(60)
+    while chain.sealed is None or chain.sealed[1] < size:
+        await recovery.pause()
 
 
 async def test_heads_of_the_archive_are_proven_to_somebody_with_the_key_only(
